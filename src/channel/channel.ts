@@ -1,0 +1,249 @@
+/**
+ * @hot
+ * A link to a peer once its socket exists: dialling, shaking hands, open, closed.
+ *
+ * Cells go out through one staging buffer per channel, borrowed while it holds something, and leave in one write per
+ * batch (`scheduler`). While the socket refuses bytes the channel is *congested*: cells of circuits then wait in
+ * their circuits' own queues, control cells in a bounded queue here. Invariant: a channel that is not congested has
+ * nothing queued anywhere, so a cell that is put into staging never overtakes one of the same circuit.
+ * Who calls: `channel/tls` (or the simulator) with bytes and events, `circuit/` with cells to send.
+ */
+import { NO_SLOT, type Slab } from '../bytes/slab.ts';
+import { CELL_BYTES } from '../cell/cell.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { Wire } from './wire.ts';
+
+/** Life of a channel. */
+export const DIALLING = 0;
+export const HANDSHAKING = 1;
+export const OPEN = 2;
+export const CLOSED = 3;
+
+/** Why reading is paused; the channel reads only when no bit is set. */
+export const PAUSED_BY_RING = 1;
+export const PAUSED_BY_RATE = 2;
+
+/** Room for cells in one staging buffer: 127 of them, just under 64 KiB. */
+export const STAGING_CELLS = 127;
+/** Staged bytes that are written at once, without waiting for the end of the batch. */
+export const FLUSH_BYTES = 63 * CELL_BYTES;
+/** Control cells that may wait on a channel whose peer does not read. Past it the channel is closed. */
+export const CONTROL_QUEUE_CELLS_MAX = 4096;
+
+/** Takes cells in: implemented by `circuit/`, set once when the worker is put together. */
+export interface CellSink {
+  /**
+   * Take one circuit cell of an open channel. `bytes` are the receiver's to change until this returns.
+   * `command` is one of the fixed-length circuit commands.
+   */
+  onCell(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void;
+  /** The channel finished its handshake. */
+  onChannelOpen(channel: Channel): void;
+  /** The channel is gone, or never came up. Called exactly once for each channel. */
+  onChannelClosed(channel: Channel): void;
+}
+
+/** Gives queued cells out: implemented by `circuit/`, asked when a congested socket drained. */
+export interface CellSource {
+  /** Move queued cells into the channel with `put` until none is left or the channel is congested again. */
+  refill(channel: Channel): void;
+}
+
+/** What every channel of a worker shares. */
+export interface ChannelShared {
+  readonly staging: BufferPool;
+  readonly parked: Slab;
+  source: CellSource;
+  /** The channel has staged bytes that must be flushed at the end of this batch. */
+  markDirty(channel: Channel): void;
+  /** Bytes were handed to the socket. */
+  onWritten(channel: Channel, bytes: number): void;
+  /** The peer does not read its control cells: close the channel. */
+  onControlOverflow(channel: Channel): void;
+}
+
+/** One link. Fields are grouped by who owns them. */
+export class Channel {
+  readonly slot: number;
+  readonly generation: number;
+  readonly shared: ChannelShared;
+  state: number;
+
+  // The link, set by channel/tls and the handshake.
+  wire: Wire | null = null;
+  /** We dialled: our circuit ids have the top bit set. */
+  readonly initiated: boolean;
+  linkProtocol = 0;
+  /** The peer's identities; null until authenticated, and for ever when the peer is a client. */
+  peerRsaId: Uint8Array | null = null;
+  peerEd25519Id: Uint8Array | null = null;
+  /** Where the peer is: 4 or 16 bytes, and the port of its end. */
+  peerHost: Uint8Array;
+  peerPort: number;
+  isClient = true;
+  canonical = false;
+  /** Superseded: carries its circuits on, takes no new ones. */
+  bad = false;
+  rosterHandle = -1;
+  openedMs = 0;
+  pausedBy = 0;
+
+  // The framer's.
+  carry: Uint8Array | null = null;
+  carryBytes = 0;
+  skipBytes = 0;
+
+  // The scheduler's.
+  dirty = false;
+  congested = false;
+  private stage: Uint8Array | null = null;
+  private stagedFrom = 0;
+  private stagedTo = 0;
+  private controlHead = NO_SLOT;
+  private controlTail = NO_SLOT;
+  controlCells = 0;
+
+  // The circuit plane's: the chain of legs on this channel and those with queued cells.
+  firstLeg = -1;
+  legCount = 0;
+  activeHead = -1;
+  activeTail = -1;
+  /** When the last circuit left; for idle expiry. */
+  idleSinceMs = 0;
+
+  // Padding's.
+  lastReadMs = 0;
+  lastWriteMs = 0;
+  paddingDueMs = 0;
+  paddingLowMs = -1;
+  paddingHighMs = -1;
+  paddingOn = false;
+
+  constructor(
+    slot: number,
+    generation: number,
+    shared: ChannelShared,
+    initiated: boolean,
+    peerHost: Uint8Array,
+    peerPort: number,
+  ) {
+    this.slot = slot;
+    this.generation = generation;
+    this.shared = shared;
+    this.initiated = initiated;
+    this.state = initiated ? DIALLING : HANDSHAKING;
+    this.peerHost = peerHost;
+    this.peerPort = peerPort;
+  }
+
+  /** Bytes staged and not yet taken by the socket. */
+  get stagedBytes(): number {
+    return this.stagedTo - this.stagedFrom;
+  }
+
+  /** Copy one cell into staging. Only on an open channel that is not congested. */
+  put(bytes: Uint8Array, at: number): void {
+    if (this.stage === null) {
+      this.stage = this.shared.staging.take();
+      this.stagedFrom = 0;
+      this.stagedTo = 0;
+    }
+    if (at === 0 && bytes.length === CELL_BYTES) this.stage.set(bytes, this.stagedTo);
+    else this.stage.set(bytes.subarray(at, at + CELL_BYTES), this.stagedTo);
+    this.stagedTo += CELL_BYTES;
+    if (this.stagedTo >= FLUSH_BYTES) this.flush();
+    else if (!this.dirty) {
+      this.dirty = true;
+      this.shared.markDirty(this);
+    }
+  }
+
+  /** Send a cell that belongs to no queue (DESTROY, PADDING): before queued cells, bounded while congested. */
+  putControl(bytes: Uint8Array, at: number): void {
+    if (this.state !== OPEN) return;
+    if (!this.congested) {
+      this.put(bytes, at);
+      return;
+    }
+    if (this.controlCells >= CONTROL_QUEUE_CELLS_MAX) {
+      this.shared.onControlOverflow(this);
+      return;
+    }
+    const slab = this.shared.parked;
+    const slot = slab.alloc();
+    slab.bufferOf(slot).set(bytes.subarray(at, at + CELL_BYTES), slab.offsetOf(slot));
+    if (this.controlTail === NO_SLOT) this.controlHead = slot;
+    else slab.next[this.controlTail] = slot;
+    this.controlTail = slot;
+    this.controlCells++;
+  }
+
+  /** Offer what is staged to the socket. Sets `congested` when it did not take all. */
+  flush(): void {
+    const stage = this.stage;
+    if (stage === null || this.wire === null || this.state !== OPEN) return;
+    const length = this.stagedTo - this.stagedFrom;
+    const taken = this.wire.write(stage, this.stagedFrom, length);
+    if (taken > 0) this.shared.onWritten(this, taken);
+    // The write may have closed the channel, and with it returned the buffer.
+    if (this.stage !== stage) return;
+    if (taken >= length) {
+      this.stage = null;
+      this.stagedFrom = 0;
+      this.stagedTo = 0;
+      this.shared.staging.give(stage);
+    } else {
+      if (taken > 0) this.stagedFrom += taken;
+      this.congested = true;
+    }
+  }
+
+  /** The socket can take bytes again: send what waits, control cells first. Idempotent. */
+  drain(): void {
+    if (this.state !== OPEN) return;
+    if (!this.congested) return;
+    this.congested = false;
+    this.flush();
+    const slab = this.shared.parked;
+    while (!this.congested && this.controlHead !== NO_SLOT) {
+      const slot = this.controlHead;
+      this.controlHead = slab.next[slot]!;
+      if (this.controlHead === NO_SLOT) this.controlTail = NO_SLOT;
+      this.controlCells--;
+      this.put(slab.bufferOf(slot), slab.offsetOf(slot));
+      slab.free(slot);
+    }
+    if (!this.congested) this.shared.source.refill(this);
+  }
+
+  /** Pause or resume reading for one reason. */
+  setPaused(reason: number, paused: boolean): void {
+    const before = this.pausedBy;
+    this.pausedBy = paused ? before | reason : before & ~reason;
+    if (this.wire === null || before === this.pausedBy) return;
+    if (before === 0) this.wire.pause();
+    else if (this.pausedBy === 0) this.wire.resume();
+  }
+
+  /** Give back every buffer and parked cell. The owner of the channel calls this once, when it is closed. */
+  release(carries: BufferPool): void {
+    this.state = CLOSED;
+    this.wire = null;
+    if (this.stage !== null) this.shared.staging.give(this.stage);
+    this.stage = null;
+    this.stagedFrom = 0;
+    this.stagedTo = 0;
+    if (this.carry !== null) carries.give(this.carry);
+    this.carry = null;
+    this.carryBytes = 0;
+    const slab = this.shared.parked;
+    while (this.controlHead !== NO_SLOT) {
+      const slot = this.controlHead;
+      this.controlHead = slab.next[slot]!;
+      slab.free(slot);
+    }
+    this.controlTail = NO_SLOT;
+    this.controlCells = 0;
+    this.congested = false;
+  }
+}

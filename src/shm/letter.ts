@@ -1,0 +1,104 @@
+/**
+ * Every message between main and the workers.
+ *
+ * Letters are control mail: options, keys, listening sockets, births and deaths of workers. Cells never travel so.
+ * Letters are structured-cloned; SharedArrayBuffers in them are shared. A letter that needs an answer carries a
+ * generation, and the answer is an `ack` with the same number.
+ */
+import type { Endpoint } from '../bytes/address.ts';
+import type { LogRecord } from '../log.ts';
+import type { LinkCredentials } from './link-credentials.ts';
+
+/** The onion keys a worker answers CREATE2 with: 32-byte secrets and publics. */
+export interface OnionKeysLetter {
+  readonly generation: number;
+  readonly current: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array };
+  readonly previous: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array } | null;
+}
+
+/** What of torrc and of the consensus a worker acts on. Frozen; swapped whole, between batches. */
+export interface WorkerOptions {
+  readonly generation: number;
+  /** 0 debug, 1 info, 2 notice, 3 warn, 4 err: the lowest severity anyone listens to. */
+  readonly logThreshold: number;
+  readonly safeLogging: '0' | '1' | 'relay';
+  readonly extendAllowPrivateAddresses: boolean;
+  readonly allowNonearlyExtend: boolean;
+  readonly testingTorNetwork: boolean;
+  /** Source addresses for dials; null leaves it to the kernel. */
+  readonly bindIpv4: string | null;
+  readonly bindIpv6: string | null;
+  /** Addresses that NETINFO states and that an EXTEND to ourselves would name. */
+  readonly ownAddresses: readonly Uint8Array[];
+  readonly ipv6Extends: boolean;
+  readonly maxOnionQueueDelayMs: number;
+  readonly onionQueueCutoffMs: number;
+  readonly circQueueCellsMax: number;
+  /** Congestion control parameters for the ntor-v3 answer. */
+  readonly ccSendmeInc: number;
+  /** Netflow padding, in ms; pad relays too? */
+  readonly paddingEnabled: boolean;
+  readonly padRelays: boolean;
+  readonly paddingLowMs: number;
+  readonly paddingHighMs: number;
+  readonly idleRelayTimeoutMs: number;
+  readonly idleClientTimeoutMs: number;
+  readonly halfOpenPerAddressMax: number;
+  readonly halfOpenMax: number;
+  readonly handshakeTimeoutMs: number;
+  readonly extendTimeoutMs: number;
+}
+
+/** A listening socket lent to a worker. The worker owns `fd` from then on. */
+export interface LentListener {
+  readonly fd: number;
+  readonly endpoint: Endpoint;
+}
+
+/** Shared memory that all threads of the process see. */
+export interface SharedBlocks {
+  readonly roster: SharedArrayBuffer;
+  readonly scoreboard: SharedArrayBuffer;
+  readonly doorbells: SharedArrayBuffer;
+  readonly halfOpen: SharedArrayBuffer;
+}
+
+/** The pair of rings between a worker and one other. */
+export interface RingPair {
+  readonly worker: number;
+  readonly outgoing: SharedArrayBuffer;
+  readonly incoming: SharedArrayBuffer;
+}
+
+/** From main to a worker. */
+export type LetterToWorker =
+  | {
+      readonly kind: 'start';
+      readonly worker: number;
+      readonly workers: number;
+      readonly shared: SharedBlocks;
+      readonly rings: readonly RingPair[];
+      readonly options: WorkerOptions;
+      readonly credentials: LinkCredentials;
+      readonly onionKeys: OnionKeysLetter;
+      readonly listeners: readonly LentListener[];
+    }
+  | { readonly kind: 'options'; readonly options: WorkerOptions }
+  | { readonly kind: 'credentials'; readonly generation: number; readonly credentials: LinkCredentials }
+  | { readonly kind: 'onion-keys'; readonly generation: number; readonly onionKeys: OnionKeysLetter }
+  /** A worker died: destroy the legs to it, forget its rings, acknowledge. */
+  | { readonly kind: 'detach'; readonly generation: number; readonly worker: number }
+  /** Its successor starts: use these rings, and count our half-open links again. */
+  | { readonly kind: 'attach'; readonly generation: number; readonly rings: RingPair }
+  /** Shutting down: take no new connections and circuits, carry the rest on. */
+  | { readonly kind: 'close-listeners'; readonly generation: number }
+  | { readonly kind: 'stop'; readonly generation: number }
+  /** Write what you know of your state to the log (USR1). */
+  | { readonly kind: 'dump'; readonly generation: number };
+
+/** From a worker to main. */
+export type LetterToMain =
+  | { readonly kind: 'ready'; readonly worker: number }
+  | { readonly kind: 'log'; readonly worker: number; readonly record: LogRecord }
+  | { readonly kind: 'ack'; readonly worker: number; readonly of: LetterToWorker['kind']; readonly generation: number }
+  | { readonly kind: 'bug'; readonly worker: number; readonly text: string };
