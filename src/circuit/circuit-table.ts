@@ -46,6 +46,8 @@ export class CircuitTable {
   generation: Uint32Array;
   /** RELAY_EARLY cells seen going forward. */
   relayEarly: Uint8Array;
+  /** Numbers the extends of a row, so that a late answer to an earlier one is told apart. */
+  attempt: Uint8Array;
   createdMs: Float64Array;
   layer: (RelayLayer | null)[];
   /** CREATE2 body that waits for the next channel. */
@@ -56,6 +58,8 @@ export class CircuitTable {
   port: Int32Array;
   id: Uint32Array;
   peerGeneration: Uint32Array;
+  /** For a leg to a ring: 1 once the far row is known. */
+  ringReady: Uint8Array;
   queueHead: Int32Array;
   queueTail: Int32Array;
   queueCells: Int32Array;
@@ -82,6 +86,7 @@ export class CircuitTable {
     this.state = new Uint8Array(capacity);
     this.generation = new Uint32Array(capacity);
     this.relayEarly = new Uint8Array(capacity);
+    this.attempt = new Uint8Array(capacity);
     this.createdMs = new Float64Array(capacity);
     this.deadlineMs = new Float64Array(capacity);
     this.layer = new Array<RelayLayer | null>(capacity).fill(null);
@@ -90,6 +95,7 @@ export class CircuitTable {
     this.port = new Int32Array(legs).fill(NO_PORT);
     this.id = new Uint32Array(legs);
     this.peerGeneration = new Uint32Array(legs);
+    this.ringReady = new Uint8Array(legs);
     this.queueHead = new Int32Array(legs).fill(-1);
     this.queueTail = new Int32Array(legs).fill(-1);
     this.queueCells = new Int32Array(legs);
@@ -113,6 +119,7 @@ export class CircuitTable {
     this.kind[row] = kind;
     this.state[row] = state;
     this.relayEarly[row] = 0;
+    this.attempt[row] = 0;
     this.createdMs[row] = nowMs;
     this.deadlineMs[row] = 0;
     this.count++;
@@ -195,6 +202,7 @@ export class CircuitTable {
     this.state = grown(this.state, new Uint8Array(after));
     this.generation = grown(this.generation, new Uint32Array(after));
     this.relayEarly = grown(this.relayEarly, new Uint8Array(after));
+    this.attempt = grown(this.attempt, new Uint8Array(after));
     this.createdMs = grown(this.createdMs, new Float64Array(after));
     this.deadlineMs = grown(this.deadlineMs, new Float64Array(after));
     for (let i = before; i < after; i++) {
@@ -205,6 +213,7 @@ export class CircuitTable {
     this.port = grown(this.port, new Int32Array(legs).fill(NO_PORT));
     this.id = grown(this.id, new Uint32Array(legs));
     this.peerGeneration = grown(this.peerGeneration, new Uint32Array(legs));
+    this.ringReady = grown(this.ringReady, new Uint8Array(legs));
     this.queueHead = grown(this.queueHead, new Int32Array(legs).fill(-1));
     this.queueTail = grown(this.queueTail, new Int32Array(legs).fill(-1));
     this.queueCells = grown(this.queueCells, new Int32Array(legs));

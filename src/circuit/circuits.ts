@@ -1,0 +1,114 @@
+/**
+ * Where cells of open channels enter the circuit plane: by command, to the file that answers it.
+ *
+ * Errors are caught here around one cell: a malformed CREATE costs a DESTROY, a cell for an unknown circuit is
+ * dropped, and the channel lives on.
+ * @source tor-spec "Circuit management"
+ */
+import { Command } from '../cell/command.ts';
+import { DestroyReason } from '../cell/reason.ts';
+import type { CellSink, CellSource, Channel } from '../channel/channel.ts';
+import { Malformed } from '../fault.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import { refillChannel, sendCell } from './cell-queue.ts';
+import { EXTENDING, NEXT, NO_LEG, OWNED, PREV } from './circuit-table.ts';
+import { closeCircuit, closeCircuitsOf, onDestroy, sendDestroy } from './close.ts';
+import { cellBody, onCreate2, onCreateFast } from './create.ts';
+import { onCreated2, settleWaiting } from './extend.ts';
+import type { CircuitPlane } from './plane.ts';
+import { onRelayCell } from './relay-cell.ts';
+
+/** The circuit plane as channels see it. */
+export class Circuits implements CellSink, CellSource {
+  private readonly plane: CircuitPlane;
+
+  constructor(plane: CircuitPlane) {
+    this.plane = plane;
+  }
+
+  onCell(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void {
+    const plane = this.plane;
+    if (command === Command.RELAY || command === Command.RELAY_EARLY) {
+      const leg = plane.table.find(channel.slot, circId);
+      if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_id, 1);
+      else onRelayCell(plane, leg, bytes, at);
+      return;
+    }
+    try {
+      this.onControl(channel, command, circId, bytes, at);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      plane.counters.add(Counter.circuit_malformed_cell, 1);
+      const leg = plane.table.find(channel.slot, circId);
+      if (leg === NO_LEG) sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
+      else closeCircuit(plane, leg >> 1, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
+    }
+  }
+
+  private onControl(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void {
+    const plane = this.plane;
+    switch (command) {
+      case Command.CREATE2:
+        onCreate2(plane, channel, circId, cellBody(bytes, at));
+        return;
+      case Command.CREATE_FAST:
+        onCreateFast(plane, channel, circId, cellBody(bytes, at));
+        return;
+      case Command.CREATE:
+        plane.counters.add(Counter.circuit_tap_refused, 1);
+        if (plane.table.find(channel.slot, circId) === NO_LEG && circId !== 0) {
+          sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
+        }
+        return;
+      case Command.DESTROY: {
+        const leg = plane.table.find(channel.slot, circId);
+        if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_id, 1);
+        else onDestroy(plane, leg);
+        return;
+      }
+      case Command.CREATED2:
+        this.onCreated(channel, circId, bytes, at);
+        return;
+      default:
+        // CREATED and CREATED_FAST answer what we never ask.
+        plane.counters.add(Counter.circuit_unexpected_created, 1);
+    }
+  }
+
+  private onCreated(channel: Channel, circId: number, bytes: Uint8Array, at: number): void {
+    const plane = this.plane;
+    const table = plane.table;
+    const leg = table.find(channel.slot, circId);
+    if (leg === NO_LEG || (leg & 1) === PREV) {
+      plane.counters.add(Counter.circuit_unexpected_created, 1);
+      return;
+    }
+    const row = leg >> 1;
+    if (table.kind[row] === OWNED) onCreated2(plane, row, cellBody(bytes, at));
+    else sendCell(plane, row * 2 + PREV, bytes, at);
+  }
+
+  onChannelOpen(channel: Channel): void {
+    channel.idleSinceMs = this.plane.nowMs;
+    settleWaiting(this.plane, channel.slot, channel);
+  }
+
+  onChannelClosed(channel: Channel): void {
+    settleWaiting(this.plane, channel.slot, null);
+    closeCircuitsOf(this.plane, channel);
+  }
+
+  refill(channel: Channel): void {
+    refillChannel(this.plane, channel);
+  }
+
+  /** Whether a leg waits for its next hop; for heartbeat and dumps. */
+  extending(): number {
+    const table = this.plane.table;
+    let count = 0;
+    for (let row = 0; row < table.capacity; row++) {
+      if (table.kind[row] === OWNED && table.state[row] === EXTENDING && table.port[row * 2 + NEXT] !== -1) count++;
+    }
+    return count;
+  }
+}

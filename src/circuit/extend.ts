@@ -1,0 +1,332 @@
+/**
+ * Answering EXTEND2: find or open the channel to the next hop, send CREATE2 there, and turn its answer into EXTENDED2.
+ *
+ * Which channel is C tor's choice (`shm/roster`): an open one that fits, a dial to the same address, or a dial of
+ * our own. It may live on another worker; then the leg crosses the ring. Who waits is a row in `waiting` with a
+ * deadline; a dial that fails costs just the circuits that waited for it.
+ * @source tor-spec "EXTEND and EXTENDED cells"; refusals and reasons as C tor 0.4.9.11 was seen to give them
+ */
+import type { Endpoint } from '../bytes/address.ts';
+import { isAnyIp, isInternalIp } from '../bytes/address.ts';
+import { equal } from '../bytes/secret.ts';
+import { writeCell } from '../cell/cell.ts';
+import { Command } from '../cell/command.ts';
+import { decodeCreated2, encodeCreate2 } from '../cell/create.ts';
+import { decodeExtend2, encodeExtended2, type ExtendTarget, interpretSpecifiers } from '../cell/extend.ts';
+import { DestroyReason } from '../cell/reason.ts';
+import { RelayCommand } from '../cell/relay-message.ts';
+import { type Channel, OPEN as CHANNEL_OPEN } from '../channel/channel.ts';
+import { Malformed } from '../fault.ts';
+import { SlotKind } from '../shm/ring.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import { joinChannel, sendCell } from './cell-queue.ts';
+import { EXTENDING, FREE, NEXT, NO_LEG, NO_PORT, OPEN, OWNED, PREV, ringPort, TRANSIT } from './circuit-table.ts';
+import { closeCircuit, closeLeg, SAY_NOTHING } from './close.ts';
+import { originate } from './originate.ts';
+import type { CircuitPlane } from './plane.ts';
+
+const INITIATOR_BIT = 0x80000000;
+const CIRC_ID_TRIES = 64;
+
+/** Close a circuit for a refused extend, and count why. */
+function refuse(plane: CircuitPlane, row: number, counter: number, reason: number): void {
+  plane.counters.add(counter, 1);
+  closeCircuit(plane, row, reason, SAY_NOTHING);
+}
+
+/** Take a recognised EXTEND2. `early`: it came in a RELAY_EARLY cell. @throws Malformed */
+export function onExtend2(
+  plane: CircuitPlane,
+  row: number,
+  early: boolean,
+  streamId: number,
+  data: Uint8Array,
+): void {
+  const table = plane.table;
+  // C tor drops both silently and keeps the circuit.
+  if (streamId !== 0 || (!early && !plane.options.allowNonearlyExtend)) {
+    plane.counters.add(Counter.extend_dropped, 1);
+    return;
+  }
+  if (table.port[row * 2 + NEXT] !== NO_PORT || table.state[row] !== OPEN) {
+    refuse(plane, row, Counter.extend_refused_twice, DestroyReason.PROTOCOL);
+    return;
+  }
+  const extend = decodeExtend2(data);
+  const target = interpretSpecifiers(extend.specifiers);
+  if (plane.hibernating) {
+    closeCircuit(plane, row, DestroyReason.HIBERNATING, SAY_NOTHING);
+    return;
+  }
+  const endpoint = judgeTarget(plane, row, target);
+  if (endpoint === null) return;
+  if (extend.data.length > 505) throw new Malformed('EXTEND2', 'handshake does not fit a CREATE2 cell');
+  table.pendingCreate[row] = encodeCreate2({ handshakeType: extend.handshakeType, data: extend.data });
+  table.state[row] = EXTENDING;
+  table.attempt[row] = (table.attempt[row]! + 1) & 255;
+  plane.extendDeadlines.push({
+    row,
+    generation: table.generation[row]!,
+    attempt: table.attempt[row]!,
+    atMs: plane.nowMs + plane.options.extendTimeoutMs,
+  });
+  findNext(plane, row, target, endpoint);
+}
+
+/** Refuse what may not be extended to; otherwise choose the address that a dial would go to. */
+function judgeTarget(plane: CircuitPlane, row: number, target: ExtendTarget): Endpoint | null {
+  const { rsaId, ed25519Id } = target;
+  if (rsaId === null || rsaId.every((byte) => byte === 0)) {
+    refuse(plane, row, Counter.extend_refused_no_identity, DestroyReason.PROTOCOL);
+    return null;
+  }
+  const own = plane.keys;
+  if (equal(rsaId, own.rsaId) || (ed25519Id !== null && equal(ed25519Id, own.ed25519Id))) {
+    refuse(plane, row, Counter.extend_refused_self, DestroyReason.CONNECTFAILED);
+    return null;
+  }
+  const prev = plane.channels.bySlot[plane.table.port[row * 2 + PREV]!]!;
+  const backRsa = prev.peerRsaId !== null && equal(rsaId, prev.peerRsaId);
+  const backEd = ed25519Id !== null && prev.peerEd25519Id !== null && equal(ed25519Id, prev.peerEd25519Id);
+  if (backRsa || backEd) {
+    refuse(plane, row, Counter.extend_refused_previous_hop, DestroyReason.PROTOCOL);
+    return null;
+  }
+  const v4 = usable(plane, target.ipv4);
+  const v6 = usable(plane, target.ipv6);
+  if (v4 === null && v6 === null) {
+    refuse(plane, row, Counter.extend_refused_address, DestroyReason.PROTOCOL);
+    return null;
+  }
+  if (v4 === null && !plane.options.ipv6Extends) {
+    refuse(plane, row, Counter.extend_refused_ipv6, DestroyReason.CONNECTFAILED);
+    return null;
+  }
+  if (v4 === null) return v6;
+  if (v6 === null || !plane.options.ipv6Extends) return v4;
+  return (plane.random.u32() & 1) === 0 ? v4 : v6;
+}
+
+function usable(plane: CircuitPlane, endpoint: Endpoint | null): Endpoint | null {
+  if (endpoint === null || endpoint.port === 0 || isAnyIp(endpoint.host)) return null;
+  if (isInternalIp(endpoint.host) && !plane.options.extendAllowPrivateAddresses) return null;
+  return endpoint;
+}
+
+function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoint: Endpoint): void {
+  const table = plane.table;
+  const rsaId = target.rsaId!.slice();
+  const ed25519Id = target.ed25519Id === null ? null : target.ed25519Id.slice();
+  const host = endpoint.host.slice();
+  const choice = plane.roster.chooseOrDial(
+    {
+      rsaId,
+      ed25519Id,
+      ipv4: target.ipv4 === null ? null : target.ipv4.host,
+      ipv6: target.ipv6 === null ? null : target.ipv6.host,
+    },
+    { host, port: endpoint.port, worker: plane.worker, createdMs: plane.nowMs },
+  );
+  if (choice.verdict === 'mine') {
+    plane.counters.add(Counter.extend_dials, 1);
+    const slot = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
+    if (slot < 0) {
+      refuse(plane, row, Counter.extend_connect_failed, DestroyReason.CONNECTFAILED);
+      return;
+    }
+    waitForChannel(plane, row, slot);
+    return;
+  }
+  if (choice.worker === plane.worker) {
+    const channel = plane.channels.get(choice.slot, choice.generation);
+    if (channel === null) refuse(plane, row, Counter.extend_connect_failed, DestroyReason.CHANNEL_CLOSED);
+    else if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);
+    else waitForChannel(plane, row, channel.slot);
+    return;
+  }
+  const ring = plane.ports[choice.worker] ?? null;
+  const leg = row * 2 + NEXT;
+  const create = table.pendingCreate[row]!;
+  if (
+    ring === null ||
+    !ring.putOpenLeg(
+      row,
+      table.generation[row]!,
+      table.attempt[row]!,
+      choice.slot,
+      choice.generation,
+      create,
+    )
+  ) {
+    refuse(plane, row, Counter.extend_ring_full, DestroyReason.RESOURCELIMIT);
+    return;
+  }
+  table.pendingCreate[row] = null;
+  table.port[leg] = ringPort(choice.worker);
+  table.ringReady[leg] = 0;
+  plane.wake();
+}
+
+/** Let a row wait for a dial of this worker. */
+export function waitForChannel(plane: CircuitPlane, row: number, slot: number): void {
+  const rows = plane.waiting.get(slot);
+  const waiting = { row, generation: plane.table.generation[row]! };
+  if (rows === undefined) plane.waiting.set(slot, [waiting]);
+  else rows.push(waiting);
+}
+
+/** A dial of this worker ended: send CREATE2 for all that waited, or let them fail. */
+export function settleWaiting(plane: CircuitPlane, slot: number, channel: Channel | null): void {
+  const rows = plane.waiting.get(slot);
+  if (rows === undefined) return;
+  plane.waiting.delete(slot);
+  for (const { row, generation } of rows) {
+    const table = plane.table;
+    if (!table.isLive(row, generation) || table.pendingCreate[row] === null) continue;
+    if (channel !== null && channel.state === CHANNEL_OPEN) {
+      sendCreate(plane, row, channel);
+    } else {
+      plane.counters.add(Counter.extend_connect_failed, 1);
+      closeCircuit(plane, row, DestroyReason.CHANNEL_CLOSED, SAY_NOTHING);
+    }
+  }
+}
+
+/** Pick a circuit id and send the row's CREATE2 on an open channel. */
+export function sendCreate(plane: CircuitPlane, row: number, channel: Channel): void {
+  const table = plane.table;
+  const circId = pickCircId(plane, channel);
+  if (circId === 0) {
+    plane.counters.add(Counter.extend_no_circ_id, 1);
+    closeCircuit(plane, row, DestroyReason.RESOURCELIMIT, SAY_NOTHING);
+    return;
+  }
+  const body = table.pendingCreate[row]!;
+  table.pendingCreate[row] = null;
+  const leg = row * 2 + NEXT;
+  joinChannel(plane, leg, channel, circId);
+  writeCell(plane.scratch, 0, circId, Command.CREATE2, body);
+  sendCell(plane, leg, plane.scratch, 0);
+}
+
+/** A free circuit id of our half, at random; 0 when 64 tries found none. */
+function pickCircId(plane: CircuitPlane, channel: Channel): number {
+  for (let i = 0; i < CIRC_ID_TRIES; i++) {
+    const low = plane.random.u32() & 0x7fffffff;
+    if (low === 0) continue;
+    const id = channel.initiated ? (low | INITIATOR_BIT) >>> 0 : low;
+    if (plane.table.find(channel.slot, id) === NO_LEG) return id;
+  }
+  return 0;
+}
+
+/** CREATED2 came back for an owned row. @throws Malformed */
+export function onCreated2(plane: CircuitPlane, row: number, body: Uint8Array): void {
+  const handshake = decodeCreated2(body);
+  if (handshake.length > 496) throw new Malformed('CREATED2', 'handshake does not fit an EXTENDED2 message');
+  // C tor passes a second CREATED2 back as a second EXTENDED2; the client is the one to judge it.
+  plane.table.state[row] = OPEN;
+  plane.counters.add(Counter.circuits_extended, 1);
+  originate(plane, row, RelayCommand.EXTENDED2, 0, encodeExtended2(handshake));
+}
+
+/** Take a TRUNCATE: cut what lies behind us off, and say so. */
+export function onTruncate(plane: CircuitPlane, row: number, data: Uint8Array): void {
+  const table = plane.table;
+  const leg = row * 2 + NEXT;
+  if (table.port[leg] !== NO_PORT) {
+    // An empty TRUNCATE with a next hop kills the circuit in C tor.
+    if (data.length < 1) throw new Malformed('TRUNCATE', 'no reason');
+    closeLeg(plane, leg, data[0]!);
+  }
+  table.pendingCreate[row] = null;
+  table.state[row] = OPEN;
+  originate(plane, row, RelayCommand.TRUNCATED, 0, Uint8Array.of(DestroyReason.REQUESTED));
+}
+
+/** The ring brought OPEN_LEG: make a transit row and extend it on the channel that was chosen. */
+export function onOpenLeg(
+  plane: CircuitPlane,
+  worker: number,
+  ownerRow: number,
+  ownerGeneration: number,
+  attempt: number,
+  channelSlot: number,
+  channelGeneration: number,
+  create: Uint8Array,
+): void {
+  const ring = plane.ports[worker]!;
+  const channel = plane.channels.get(channelSlot, channelGeneration);
+  if (channel === null) {
+    ring.putControl(
+      SlotKind.LEG_DESTROY,
+      ownerRow,
+      ownerGeneration,
+      attempt,
+      DestroyReason.CHANNEL_CLOSED,
+      0,
+    );
+    return;
+  }
+  const table = plane.table;
+  const row = table.alloc(TRANSIT, EXTENDING, plane.nowMs);
+  const leg = row * 2 + PREV;
+  table.attempt[row] = attempt;
+  table.port[leg] = ringPort(worker);
+  table.id[leg] = ownerRow;
+  table.peerGeneration[leg] = ownerGeneration;
+  table.ringReady[leg] = 1;
+  table.pendingCreate[row] = create;
+  ring.putControl(SlotKind.LEG_READY, ownerRow, ownerGeneration, attempt, row, table.generation[row]!);
+  if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);
+  else waitForChannel(plane, row, channel.slot);
+}
+
+/** The other worker made its row: from now on cells can cross. */
+export function onLegReady(
+  plane: CircuitPlane,
+  worker: number,
+  row: number,
+  generation: number,
+  attempt: number,
+  farRow: number,
+  farGeneration: number,
+): void {
+  const table = plane.table;
+  const leg = row * 2 + NEXT;
+  const expected =
+    table.isLive(row, generation) &&
+    table.attempt[row] === attempt &&
+    table.port[leg] === ringPort(worker) &&
+    table.ringReady[leg] === 0;
+  if (!expected) {
+    plane.ports[worker]!.putControl(
+      SlotKind.LEG_DESTROY,
+      farRow,
+      farGeneration,
+      attempt,
+      DestroyReason.DESTROYED,
+      0,
+    );
+    return;
+  }
+  table.id[leg] = farRow;
+  table.peerGeneration[leg] = farGeneration;
+  table.ringReady[leg] = 1;
+}
+
+/** Close the circuits whose extend was not answered in time. */
+export function expireExtends(plane: CircuitPlane): void {
+  const deadlines = plane.extendDeadlines;
+  const table = plane.table;
+  let done = 0;
+  while (done < deadlines.length && deadlines[done]!.atMs <= plane.nowMs) {
+    const { row, generation, attempt } = deadlines[done++]!;
+    if (!table.isLive(row, generation) || table.kind[row] === FREE) continue;
+    if (table.state[row] !== EXTENDING || table.attempt[row] !== attempt || table.kind[row] !== OWNED) continue;
+    plane.counters.add(Counter.extend_timeout, 1);
+    // C tor ends a circuit whose next hop stays mute with FINISHED.
+    closeCircuit(plane, row, DestroyReason.FINISHED, DestroyReason.FINISHED);
+  }
+  if (done > 0) deadlines.splice(0, done);
+}

@@ -1,0 +1,87 @@
+/**
+ * What the files of `circuit/` share within one worker: the columns, the channels, the rings, the counters, and the
+ * hooks that the worker sets once. It holds state and no behaviour.
+ */
+import type { Slab } from '../bytes/slab.ts';
+import type { ChannelTable } from '../channel/channel-table.ts';
+import type { Curve25519KeyPair } from '../crypto/curve25519.ts';
+import type { WorkerOptions } from '../shm/letter.ts';
+import type { Roster } from '../shm/roster.ts';
+import type { Scoreboard } from '../shm/scoreboard.ts';
+import type { CircuitTable } from './circuit-table.ts';
+import type { OnionQueue } from './onion-queue.ts';
+import type { RandomPool } from './random-pool.ts';
+import type { RingPort } from './ring-port.ts';
+
+/** The keys that CREATE2 is answered with. */
+export interface CircuitKeys {
+  readonly rsaId: Uint8Array;
+  readonly ed25519Id: Uint8Array;
+  /** Current, then previous. */
+  onionKeys: readonly Curve25519KeyPair[];
+  /** Stands in for an unknown onion key, so that timing does not tell. */
+  junk: Curve25519KeyPair;
+}
+
+/** Where a recognised message goes that the circuit itself does not answer. */
+export interface Edge {
+  /**
+   * Take a recognised message. `at` is the offset of its 509-byte relay body; the data is a view.
+   * @throws Malformed, Violation: the circuit is closed.
+   */
+  onMessage(row: number, command: number, streamId: number, data: Uint8Array): void;
+  /** The circuit is gone. */
+  onCircuitClosed(row: number): void;
+}
+
+/** A peer that a circuit wants to reach, and where it said that peer is. */
+export interface DialTarget {
+  readonly rsaId: Uint8Array;
+  readonly ed25519Id: Uint8Array | null;
+  readonly host: Uint8Array;
+  readonly port: number;
+}
+
+/** Opens a channel: set by the worker. Returns its slot at once, or -1 when it cannot even be tried. */
+export type Dial = (target: DialTarget, rosterHandle: number) => number;
+
+export interface CircuitPlane {
+  readonly worker: number;
+  readonly table: CircuitTable;
+  readonly channels: ChannelTable;
+  readonly parked: Slab;
+  /** Rings to and from each other worker, by worker number; null for ourselves and for dead workers. */
+  readonly ports: (RingPort | null)[];
+  readonly roster: Roster;
+  readonly counters: Scoreboard;
+  readonly random: RandomPool;
+  readonly onionQueue: OnionQueue;
+  /** One cell of scratch space, for cells that we make. Never held across a call. */
+  readonly scratch: Uint8Array;
+  /** Rows that wait for a dial of this worker, by channel slot. */
+  readonly waiting: Map<number, WaitingRow[]>;
+  /** Extends in progress, oldest first. */
+  readonly extendDeadlines: ExtendDeadline[];
+  keys: CircuitKeys;
+  options: WorkerOptions;
+  edge: Edge;
+  dial: Dial;
+  /** Monotonic milliseconds, read once per batch. */
+  nowMs: number;
+  /** No new circuits: shutting down. */
+  hibernating: boolean;
+  /** A control cell or message waits for the end of the batch. */
+  wake(): void;
+}
+
+export interface WaitingRow {
+  readonly row: number;
+  readonly generation: number;
+}
+
+export interface ExtendDeadline {
+  readonly row: number;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly atMs: number;
+}

@@ -1,0 +1,59 @@
+/**
+ * Relay messages for this hop: what the circuit answers itself, and what it hands to the edge.
+ *
+ * A malformed message or a violation closes its circuit, is counted, and loses nothing else.
+ */
+import { DestroyReason } from '../cell/reason.ts';
+import { DATA_AT, RELAY_DATA_MAX, RelayCommand, relayCommand, relayLength, relayStreamId } from '../cell/relay-message.ts';
+import { Malformed, Violation } from '../fault.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import { closeCircuit } from './close.ts';
+import { onExtend2, onTruncate } from './extend.ts';
+import type { CircuitPlane } from './plane.ts';
+
+/** Take a recognised message; `at` is the offset of its 509-byte relay body. */
+export function onRecognised(
+  plane: CircuitPlane,
+  row: number,
+  early: boolean,
+  bytes: Uint8Array,
+  at: number,
+): void {
+  const generation = plane.table.generation[row]!;
+  try {
+    dispatch(plane, row, early, bytes, at);
+  } catch (error) {
+    let reason: number;
+    if (error instanceof Malformed) {
+      plane.counters.add(Counter.circuit_malformed_message, 1);
+      reason = DestroyReason.PROTOCOL;
+    } else if (error instanceof Violation) {
+      plane.counters.add(Counter[error.counter as keyof typeof Counter], 1);
+      reason = error.reason;
+    } else {
+      throw error;
+    }
+    if (plane.table.isLive(row, generation)) closeCircuit(plane, row, reason, reason);
+  }
+}
+
+function dispatch(plane: CircuitPlane, row: number, early: boolean, bytes: Uint8Array, at: number): void {
+  const command = relayCommand(bytes, at);
+  const length = relayLength(bytes, at);
+  const streamId = relayStreamId(bytes, at);
+  if (length > RELAY_DATA_MAX) throw new Malformed('relay message', `length ${length}`);
+  const data = bytes.subarray(at + DATA_AT, at + DATA_AT + length);
+  switch (command) {
+    case RelayCommand.EXTEND2:
+      onExtend2(plane, row, early, streamId, data);
+      return;
+    case RelayCommand.TRUNCATE:
+      onTruncate(plane, row, data);
+      return;
+    case RelayCommand.DROP:
+      plane.counters.add(Counter.relay_drop_cells, 1);
+      return;
+    default:
+      plane.edge.onMessage(row, command, streamId, data);
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * @hot
+ * The rings to and from one other worker, and what waits for room in the outgoing one.
+ *
+ * While the outgoing ring is full the port is *congested*: cells wait in their legs' queues, as with a channel, and
+ * the channels whose cells came here are paused. Control messages that found no room are *owed* and go first. Words
+ * of a slot: KIND, row, generation, attempt, then three more by kind.
+ * - CELL: to (row, generation); payload is the cell.
+ * - OPEN_LEG: from (row, generation, attempt); word 4 channel slot, 5 its generation, 6 length of the CREATE2 body.
+ * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
+ * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
+ * The attempt number tells an answer to this extend from one to an extend that was truncated.
+ */
+import { CELL_BYTES } from '../cell/cell.ts';
+import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
+
+/** Numbers per owed control message: kind, row, generation, attempt, two more. */
+const OWED_WORDS = 6;
+
+/** One worker's side of the rings to another. */
+export class RingPort {
+  readonly worker: number;
+  readonly outgoing: Ring;
+  readonly incoming: Ring;
+  congested = false;
+  activeHead = -1;
+  activeTail = -1;
+  /** Slots of channels that are paused until the outgoing ring has room. */
+  readonly pausedChannels: number[] = [];
+  /** Something was put since the last publish. */
+  unpublished = false;
+  private readonly owed: number[] = [];
+  private owedFrom = 0;
+
+  constructor(worker: number, outgoing: Ring, incoming: Ring) {
+    this.worker = worker;
+    this.outgoing = outgoing;
+    this.incoming = incoming;
+  }
+
+  /** Control messages that wait for room. */
+  get owedCount(): number {
+    return (this.owed.length - this.owedFrom) / OWED_WORDS;
+  }
+
+  /** Copy a cell to the other worker's row. False when the ring is full. */
+  putCell(row: number, generation: number, attempt: number, bytes: Uint8Array, at: number): boolean {
+    const ring = this.outgoing;
+    const offset = ring.reserve(false);
+    if (offset < 0) return false;
+    const words = ring.u32;
+    const w = offset >> 2;
+    words[w] = SlotKind.CELL;
+    words[w + 1] = row;
+    words[w + 2] = generation;
+    words[w + 3] = attempt;
+    ring.u8.set(bytes.subarray(at, at + CELL_BYTES), offset + SLOT_HEADER_BYTES);
+    ring.commit();
+    this.unpublished = true;
+    return true;
+  }
+
+  /** Ask the other worker to open a leg. False when the ring is full: the circuit is refused then. */
+  putOpenLeg(
+    row: number,
+    generation: number,
+    attempt: number,
+    channelSlot: number,
+    channelGeneration: number,
+    create: Uint8Array,
+  ): boolean {
+    if (this.owedFrom < this.owed.length) return false;
+    const ring = this.outgoing;
+    const offset = ring.reserve(false);
+    if (offset < 0) return false;
+    const words = ring.u32;
+    const w = offset >> 2;
+    words[w] = SlotKind.OPEN_LEG;
+    words[w + 1] = row;
+    words[w + 2] = generation;
+    words[w + 3] = attempt;
+    words[w + 4] = channelSlot;
+    words[w + 5] = channelGeneration;
+    words[w + 6] = create.length;
+    ring.u8.set(create, offset + SLOT_HEADER_BYTES);
+    ring.commit();
+    this.unpublished = true;
+    return true;
+  }
+
+  /** Send a small control message, now or as soon as there is room. Never lost, never out of order. */
+  putControl(
+    kind: number,
+    row: number,
+    generation: number,
+    attempt: number,
+    word4: number,
+    word5: number,
+  ): void {
+    if (this.owedFrom < this.owed.length || !this.tryControl(kind, row, generation, attempt, word4, word5)) {
+      this.owed.push(kind, row, generation, attempt, word4, word5);
+      this.congested = true;
+    }
+  }
+
+  /** Send what is owed. True when nothing is left. */
+  payOwed(): boolean {
+    const owed = this.owed;
+    while (this.owedFrom < owed.length) {
+      const i = this.owedFrom;
+      if (!this.tryControl(owed[i]!, owed[i + 1]!, owed[i + 2]!, owed[i + 3]!, owed[i + 4]!, owed[i + 5]!)) {
+        return false;
+      }
+      this.owedFrom = i + OWED_WORDS;
+    }
+    owed.length = 0;
+    this.owedFrom = 0;
+    return true;
+  }
+
+  private tryControl(
+    kind: number,
+    row: number,
+    generation: number,
+    attempt: number,
+    word4: number,
+    word5: number,
+  ): boolean {
+    const ring = this.outgoing;
+    const offset = ring.reserve(true);
+    if (offset < 0) return false;
+    const words = ring.u32;
+    const w = offset >> 2;
+    words[w] = kind;
+    words[w + 1] = row;
+    words[w + 2] = generation;
+    words[w + 3] = attempt;
+    words[w + 4] = word4;
+    words[w + 5] = word5;
+    ring.commit();
+    this.unpublished = true;
+    return true;
+  }
+}
