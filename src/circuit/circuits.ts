@@ -30,7 +30,7 @@ export class Circuits implements CellSink, CellSource {
     const plane = this.plane;
     if (command === Command.RELAY || command === Command.RELAY_EARLY) {
       const leg = plane.table.find(channel.slot, circId);
-      if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_id, 1);
+      if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_cell, 1);
       else onRelayCell(plane, leg, bytes, at);
       return;
     }
@@ -38,7 +38,7 @@ export class Circuits implements CellSink, CellSource {
       this.onControl(channel, command, circId, bytes, at);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      plane.counters.add(Counter.circuit_malformed_cell, 1);
+      plane.counters.add(Counter.circuit_create_malformed, 1);
       const leg = plane.table.find(channel.slot, circId);
       if (leg === NO_LEG) sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
       else closeCircuit(plane, leg >> 1, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
@@ -55,14 +55,14 @@ export class Circuits implements CellSink, CellSource {
         onCreateFast(plane, channel, circId, cellBody(bytes, at));
         return;
       case Command.CREATE:
-        plane.counters.add(Counter.circuit_tap_refused, 1);
+        plane.counters.add(Counter.circuit_create_tap_refused, 1);
         if (plane.table.find(channel.slot, circId) === NO_LEG && circId !== 0) {
           sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
         }
         return;
       case Command.DESTROY: {
         const leg = plane.table.find(channel.slot, circId);
-        if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_id, 1);
+        if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_cell, 1);
         else onDestroy(plane, leg);
         return;
       }
@@ -71,7 +71,7 @@ export class Circuits implements CellSink, CellSource {
         return;
       default:
         // CREATED and CREATED_FAST answer what we never ask.
-        plane.counters.add(Counter.circuit_unexpected_created, 1);
+        plane.counters.add(Counter.extend_created_unexpected, 1);
     }
   }
 
@@ -80,7 +80,7 @@ export class Circuits implements CellSink, CellSource {
     const table = plane.table;
     const leg = table.find(channel.slot, circId);
     if (leg === NO_LEG || (leg & 1) === PREV) {
-      plane.counters.add(Counter.circuit_unexpected_created, 1);
+      plane.counters.add(Counter.extend_created_unexpected, 1);
       return;
     }
     const row = leg >> 1;

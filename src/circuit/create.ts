@@ -49,12 +49,12 @@ const NTOR_V3_VERIFICATION = 'circuit extend';
  */
 function admit(plane: CircuitPlane, channel: Channel, circId: number): boolean {
   if (circId === 0) {
-    plane.counters.add(Counter.circuit_bad_circ_id, 1);
+    plane.counters.add(Counter.circuit_create_zero_id, 1);
     return false;
   }
   const peerDialled = !channel.initiated;
   if ((circId & INITIATOR_BIT) !== 0 !== peerDialled) {
-    plane.counters.add(Counter.circuit_bad_circ_id, 1);
+    plane.counters.add(Counter.circuit_bad_id, 1);
     sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
     return false;
   }
@@ -63,6 +63,7 @@ function admit(plane: CircuitPlane, channel: Channel, circId: number): boolean {
     return false;
   }
   if (plane.hibernating) {
+    plane.counters.add(Counter.circuit_create_hibernating, 1);
     sendDestroy(plane, channel, circId, DestroyReason.HIBERNATING);
     return false;
   }
@@ -76,7 +77,7 @@ export function onCreate2(plane: CircuitPlane, channel: Channel, circId: number,
   const type = create.handshakeType;
   if (type !== HandshakeType.NTOR && type !== HandshakeType.NTOR_V3) {
     plane.counters.add(
-      type === HandshakeType.TAP ? Counter.circuit_tap_refused : Counter.circuit_handshake_unknown,
+      type === HandshakeType.TAP ? Counter.circuit_create_tap_refused : Counter.circuit_create_unknown_handshake,
       1,
     );
     sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
@@ -98,7 +99,7 @@ export function onCreate2(plane: CircuitPlane, channel: Channel, circId: number,
   };
   if (!plane.onionQueue.push(onion, type === HandshakeType.NTOR_V3, plane.options.maxOnionQueueDelayMs)) {
     table.release(row);
-    plane.counters.add(Counter.onion_queue_refused, 1);
+    plane.counters.add(Counter.onion_queue_full, 1);
     sendDestroy(plane, channel, circId, DestroyReason.RESOURCELIMIT);
     return;
   }
@@ -114,7 +115,7 @@ export function onCreateFast(plane: CircuitPlane, channel: Channel, circId: numb
   const { kh, keys } = serverFast(x, y, TOR1_KEY_BYTES);
   const row = plane.table.alloc(OWNED, CREATING, plane.nowMs);
   joinChannel(plane, row * 2 + PREV, channel, circId);
-  plane.counters.add(Counter.create_fast_processed, 1);
+  plane.counters.add(Counter.circuit_create_fast_received, 1);
   openCircuit(plane, row, keys, Command.CREATED_FAST, encodeCreatedFast(y, kh));
 }
 
@@ -128,7 +129,7 @@ function openCircuit(
   const table = plane.table;
   table.layer[row] = new Tor1Layer(keys);
   table.state[row] = OPEN;
-  plane.counters.add(Counter.circuits_opened, 1);
+  plane.counters.add(Counter.circuits_created, 1);
   writeCell(plane.scratch, 0, 0, command, body);
   sendCell(plane, row * 2 + PREV, plane.scratch, 0);
 }

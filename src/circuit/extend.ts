@@ -44,18 +44,23 @@ export function onExtend2(
 ): void {
   const table = plane.table;
   // C tor drops both silently and keeps the circuit.
-  if (streamId !== 0 || (!early && !plane.options.allowNonearlyExtend)) {
-    plane.counters.add(Counter.extend_dropped, 1);
+  plane.counters.add(Counter.extend_received, 1);
+  if (streamId !== 0) {
+    plane.counters.add(Counter.extend_nonzero_stream, 1);
+    return;
+  }
+  if (!early && !plane.options.allowNonearlyExtend) {
+    plane.counters.add(Counter.extend_not_in_relay_early, 1);
     return;
   }
   if (table.port[row * 2 + NEXT] !== NO_PORT || table.state[row] !== OPEN) {
-    refuse(plane, row, Counter.extend_refused_twice, DestroyReason.PROTOCOL);
+    refuse(plane, row, Counter.extend_second_refused, DestroyReason.PROTOCOL);
     return;
   }
   const extend = decodeExtend2(data);
   const target = interpretSpecifiers(extend.specifiers);
   if (plane.hibernating) {
-    closeCircuit(plane, row, DestroyReason.HIBERNATING, SAY_NOTHING);
+    refuse(plane, row, Counter.extend_hibernating, DestroyReason.HIBERNATING);
     return;
   }
   const endpoint = judgeTarget(plane, row, target);
@@ -76,35 +81,46 @@ export function onExtend2(
 /** Refuse what may not be extended to; otherwise choose the address that a dial would go to. */
 function judgeTarget(plane: CircuitPlane, row: number, target: ExtendTarget): Endpoint | null {
   const { rsaId, ed25519Id } = target;
-  if (rsaId === null || rsaId.every((byte) => byte === 0)) {
-    refuse(plane, row, Counter.extend_refused_no_identity, DestroyReason.PROTOCOL);
+  if (rsaId === null) {
+    refuse(plane, row, Counter.extend_no_rsa_id, DestroyReason.PROTOCOL);
+    return null;
+  }
+  if (rsaId.every((byte) => byte === 0)) {
+    refuse(plane, row, Counter.extend_zero_id_refused, DestroyReason.PROTOCOL);
     return null;
   }
   const own = plane.keys;
   if (equal(rsaId, own.rsaId) || (ed25519Id !== null && equal(ed25519Id, own.ed25519Id))) {
-    refuse(plane, row, Counter.extend_refused_self, DestroyReason.CONNECTFAILED);
+    refuse(plane, row, Counter.extend_self_refused, DestroyReason.CONNECTFAILED);
     return null;
   }
   const prev = plane.channels.bySlot[plane.table.port[row * 2 + PREV]!]!;
   const backRsa = prev.peerRsaId !== null && equal(rsaId, prev.peerRsaId);
   const backEd = ed25519Id !== null && prev.peerEd25519Id !== null && equal(ed25519Id, prev.peerEd25519Id);
   if (backRsa || backEd) {
-    refuse(plane, row, Counter.extend_refused_previous_hop, DestroyReason.PROTOCOL);
+    refuse(plane, row, Counter.extend_previous_hop_refused, DestroyReason.PROTOCOL);
     return null;
   }
   const v4 = usable(plane, target.ipv4);
   const v6 = usable(plane, target.ipv6);
   if (v4 === null && v6 === null) {
-    refuse(plane, row, Counter.extend_refused_address, DestroyReason.PROTOCOL);
+    refuse(plane, row, addressRefusal(target), DestroyReason.PROTOCOL);
     return null;
   }
   if (v4 === null && !plane.options.ipv6Extends) {
-    refuse(plane, row, Counter.extend_refused_ipv6, DestroyReason.CONNECTFAILED);
+    refuse(plane, row, Counter.extend_ipv6_unavailable, DestroyReason.CONNECTFAILED);
     return null;
   }
   if (v4 === null) return v6;
   if (v6 === null || !plane.options.ipv6Extends) return v4;
   return (plane.random.u32() & 1) === 0 ? v4 : v6;
+}
+
+/** Which counter tells why no address of the target may be dialled. */
+function addressRefusal(target: ExtendTarget): number {
+  const named = target.ipv4 ?? target.ipv6;
+  if (named === null) return Counter.extend_no_address_refused;
+  return named.port === 0 ? Counter.extend_zero_port_refused : Counter.extend_private_address_refused;
 }
 
 function usable(plane: CircuitPlane, endpoint: Endpoint | null): Endpoint | null {
@@ -128,10 +144,9 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
     { host, port: endpoint.port, worker: plane.worker, createdMs: plane.nowMs },
   );
   if (choice.verdict === 'mine') {
-    plane.counters.add(Counter.extend_dials, 1);
     const slot = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
     if (slot < 0) {
-      refuse(plane, row, Counter.extend_connect_failed, DestroyReason.CONNECTFAILED);
+      refuse(plane, row, Counter.extend_dial_failed, DestroyReason.CONNECTFAILED);
       return;
     }
     waitForChannel(plane, row, slot);
@@ -139,7 +154,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   }
   if (choice.worker === plane.worker) {
     const channel = plane.channels.get(choice.slot, choice.generation);
-    if (channel === null) refuse(plane, row, Counter.extend_connect_failed, DestroyReason.CHANNEL_CLOSED);
+    if (channel === null) refuse(plane, row, Counter.extend_dial_failed, DestroyReason.CHANNEL_CLOSED);
     else if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);
     else waitForChannel(plane, row, channel.slot);
     return;
@@ -158,7 +173,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
       create,
     )
   ) {
-    refuse(plane, row, Counter.extend_ring_full, DestroyReason.RESOURCELIMIT);
+    refuse(plane, row, Counter.leg_refused, DestroyReason.RESOURCELIMIT);
     return;
   }
   table.pendingCreate[row] = null;
@@ -186,7 +201,7 @@ export function settleWaiting(plane: CircuitPlane, slot: number, channel: Channe
     if (channel !== null && channel.state === CHANNEL_OPEN) {
       sendCreate(plane, row, channel);
     } else {
-      plane.counters.add(Counter.extend_connect_failed, 1);
+      plane.counters.add(Counter.extend_dial_failed, 1);
       closeCircuit(plane, row, DestroyReason.CHANNEL_CLOSED, SAY_NOTHING);
     }
   }
@@ -197,7 +212,7 @@ export function sendCreate(plane: CircuitPlane, row: number, channel: Channel): 
   const table = plane.table;
   const circId = pickCircId(plane, channel);
   if (circId === 0) {
-    plane.counters.add(Counter.extend_no_circ_id, 1);
+    plane.counters.add(Counter.extend_no_circuit_id, 1);
     closeCircuit(plane, row, DestroyReason.RESOURCELIMIT, SAY_NOTHING);
     return;
   }
@@ -226,7 +241,7 @@ export function onCreated2(plane: CircuitPlane, row: number, body: Uint8Array): 
   if (handshake.length > 496) throw new Malformed('CREATED2', 'handshake does not fit an EXTENDED2 message');
   // C tor passes a second CREATED2 back as a second EXTENDED2; the client is the one to judge it.
   plane.table.state[row] = OPEN;
-  plane.counters.add(Counter.circuits_extended, 1);
+  plane.counters.add(Counter.extend_succeeded, 1);
   originate(plane, row, RelayCommand.EXTENDED2, 0, encodeExtended2(handshake));
 }
 

@@ -25,7 +25,7 @@ export function onRecognised(
   } catch (error) {
     let reason: number;
     if (error instanceof Malformed) {
-      plane.counters.add(Counter.circuit_malformed_message, 1);
+      plane.counters.add(Counter.circuit_relay_malformed, 1);
       reason = DestroyReason.PROTOCOL;
     } else if (error instanceof Violation) {
       plane.counters.add(Counter[error.counter as keyof typeof Counter], 1);

@@ -44,7 +44,7 @@ function forward(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number
   const state = table.state[row]!;
   if (state === CREATING) {
     // As C tor: a relay cell before the CREATE was answered closes the circuit.
-    plane.counters.add(Counter.circuit_relay_before_created, 1);
+    plane.counters.add(Counter.circuit_relay_while_create_queued, 1);
     closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
     return;
   }
@@ -63,7 +63,7 @@ function forward(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number
     return;
   }
   if (table.port[row * 2 + NEXT] === NO_PORT || state !== OPEN) {
-    plane.counters.add(Counter.circuit_unrecognised, 1);
+    plane.counters.add(Counter.circuit_unrecognised_no_next, 1);
     closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
     return;
   }

@@ -44,7 +44,7 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
   if (kind === SlotKind.CELL) {
     const table = plane.table;
     if (!table.isLive(row, generation) || table.attempt[row] !== attempt) {
-      plane.counters.add(Counter.ring_stale_cells, 1);
+      plane.counters.add(Counter.leg_stale_slot, 1);
       return;
     }
     const bytes = port.incoming.u8;
@@ -72,7 +72,7 @@ function takeCreated(plane: CircuitPlane, row: number, bytes: Uint8Array, at: nu
     onCreated2(plane, row, cellBody(bytes, at));
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
-    plane.counters.add(Counter.circuit_malformed_created, 1);
+    plane.counters.add(Counter.extend_created_malformed, 1);
     closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
   }
 }

@@ -41,7 +41,7 @@ export class RefusingEdge implements Edge {
         }
         return;
       default:
-        this.plane.counters.add(Counter.relay_message_dropped, 1);
+        this.plane.counters.add(Counter.circuit_relay_unknown_command, 1);
     }
   }
 
