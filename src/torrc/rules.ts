@@ -1,0 +1,413 @@
+/**
+ * What contradicts what: the rules between options that C tor has, for a relay.
+ *
+ * Rules about options that act stand in `validate.ts` beside the field they fill. Here are those that keep a
+ * torrc which C tor refuses from loading, so that a mistake shows now and not when the option begins to act.
+ *
+ * @source C tor's manual page; limits of C tor 0.4.9.11
+ */
+
+import { parsePolicyLine, rejectsEverything } from './policy-line.ts';
+import { checkPortLine } from './port.ts';
+import { parseMemory } from './units.ts';
+import type { Values } from './values.ts';
+
+const PORT_OPTIONS = ['Control', 'Dir', 'DNS', 'ExtOR', 'HTTPTunnel', 'Metrics', 'NATD', 'Socks', 'Trans'];
+const POLICY_OPTIONS = ['ExitPolicy', 'DirPolicy', 'SocksPolicy', 'MetricsPortPolicy'];
+const PORT_LISTS = ['FirewallPorts', 'LongLivedPorts', 'RejectPlaintextPorts', 'WarnPlaintextPorts'];
+const DAY_SEC = 86400;
+
+/** Options that may differ from their default only in a test network. */
+const TESTING_ONLY = [
+  'TestingV3AuthInitialVotingInterval',
+  'TestingV3AuthInitialVoteDelay',
+  'TestingV3AuthInitialDistDelay',
+  'TestingV3AuthVotingStartOffset',
+  'TestingAuthDirTimeToLearnReachability',
+  'TestingServerDownloadInitialDelay',
+  'TestingClientDownloadInitialDelay',
+  'TestingServerConsensusDownloadInitialDelay',
+  'TestingClientConsensusDownloadInitialDelay',
+  'TestingBridgeDownloadInitialDelay',
+  'TestingBridgeBootstrapDownloadInitialDelay',
+  'TestingClientMaxIntervalWithoutRequest',
+  'TestingDirConnectionMaxStall',
+  'TestingAuthKeyLifetime',
+  'TestingLinkCertLifetime',
+  'TestingSigningKeySlop',
+  'TestingAuthKeySlop',
+  'TestingLinkKeySlop',
+  'TestingMinTimeToReportBandwidth',
+] as const;
+
+/**
+ * Check all rules between options.
+ *
+ * @throws {OperatorError} on the first that is broken
+ */
+export function checkRules(values: Values): void {
+  checkExit(values);
+  checkRoles(values);
+  checkTesting(values);
+  checkPorts(values);
+  checkRelayLimits(values);
+  checkClientLimits(values);
+  checkProxies(values);
+  checkFamilies(values);
+}
+
+function checkExit(values: Values): void {
+  for (const name of POLICY_OPTIONS) for (const line of values.lines(name)) parsePolicyLine(name, line);
+  const exit = values.autoBoolean('ExitRelay');
+  if (exit === false) return;
+  if (exit === true) {
+    values.refuse(
+      'ExitRelay 1 is refused, because this relay cannot exit yet',
+      'write ExitRelay 0',
+      'ExitRelay',
+    );
+  }
+  const policy = values.lines('ExitPolicy').flatMap((line) => parsePolicyLine('ExitPolicy', line));
+  if (values.isSet('ExitPolicy')) {
+    if (rejectsEverything(policy)) return;
+    values.refuse(
+      'ExitPolicy would accept exit traffic, and this relay cannot exit yet',
+      'write ExitPolicy reject *:*, or ExitRelay 0',
+      'ExitPolicy',
+    );
+  }
+  for (const name of ['ReducedExitPolicy', 'IPv6Exit']) {
+    if (values.boolean(name)) {
+      values.refuse(
+        `${name} 1 would accept exit traffic, and this relay cannot exit yet`,
+        `remove ${name}, or write ExitRelay 0`,
+        name,
+      );
+    }
+  }
+}
+
+function checkRoles(values: Values): void {
+  for (const name of ['AuthoritativeDirectory', 'V3AuthoritativeDirectory', 'BridgeAuthoritativeDir']) {
+    if (values.boolean(name)) {
+      values.refuse(`${name} 1, but onionrelay is no directory authority`, 'run C tor for that', name);
+    }
+  }
+  if (values.boolean('ClientOnly')) {
+    values.refuse('ClientOnly 1, but onionrelay is only a relay', 'remove ClientOnly', 'ClientOnly');
+  }
+  for (const name of [
+    'ReachableAddresses',
+    'ReachableORAddresses',
+    'ReachableDirAddresses',
+    'FascistFirewall',
+  ]) {
+    if (values.isSet(name) && values.text(name) !== '0') {
+      values.refuse(`${name} is for clients: a relay must reach every other relay`, `remove ${name}`, name);
+    }
+  }
+  if (!values.boolean('ClientUseIPv4')) {
+    values.refuse('ClientUseIPv4 0: a relay must reach every other relay', 'remove it', 'ClientUseIPv4');
+  }
+  if (values.boolean('UseBridges')) {
+    values.refuse('UseBridges 1: a relay must reach every other relay', 'remove UseBridges', 'UseBridges');
+  }
+  if (values.boolean('BridgeRelay') && !values.boolean('DirCache')) {
+    values.refuse('BridgeRelay needs DirCache 1', 'remove DirCache 0', 'DirCache');
+  }
+  if (values.isSet('BridgeDistribution')) {
+    if (!values.boolean('BridgeRelay')) {
+      values.refuse('BridgeDistribution without BridgeRelay 1', 'remove it', 'BridgeDistribution');
+    }
+    if (!/^[A-Za-z0-9_-]*$/.test(values.text('BridgeDistribution')!)) {
+      values.refuse(
+        'BridgeDistribution is no method',
+        'write none, any, https, email or settings',
+        'BridgeDistribution',
+      );
+    }
+  }
+}
+
+function checkTesting(values: Values): void {
+  const authorities =
+    values.isSet('DirAuthority') ||
+    (values.isSet('AlternateDirAuthority') && values.isSet('AlternateBridgeAuthority'));
+  if (values.testing && !authorities) {
+    values.refuse(
+      'TestingTorNetwork without authorities of its own',
+      'add the DirAuthority lines of the test network',
+      'TestingTorNetwork',
+    );
+  }
+  if (!values.boolean('ClientDNSRejectInternalAddresses') && !authorities) {
+    values.refuse(
+      'ClientDNSRejectInternalAddresses 0 in the public network',
+      'remove it',
+      'ClientDNSRejectInternalAddresses',
+    );
+  }
+  if (!values.testing) {
+    for (const name of TESTING_ONLY) {
+      if (values.isSet(name) && !values.isDefault(name)) {
+        values.refuse(
+          `${name} may be changed only in a test network`,
+          'remove it, or set TestingTorNetwork 1',
+          name,
+        );
+      }
+    }
+    for (const name of ['TestingEnableConnBwEvent', 'TestingEnableCellStatsEvent']) {
+      if (values.boolean(name)) {
+        values.refuse(
+          `${name} may be set only in a test network`,
+          'remove it, or set TestingTorNetwork 1',
+          name,
+        );
+      }
+    }
+  }
+  least(values, 'TestingClientMaxIntervalWithoutRequest', 1, 'second');
+  least(values, 'TestingDirConnectionMaxStall', 5, 'seconds');
+  least(values, 'ClientBootstrapConsensusMaxInProgressTries', 1, '');
+  const lifetimes = [
+    ['SigningKeyLifetime', 'TestingSigningKeySlop'],
+    ['TestingLinkCertLifetime', 'TestingAuthKeySlop'],
+    ['TestingAuthKeyLifetime', 'TestingLinkKeySlop'],
+  ] as const;
+  for (const [lifetime, slop] of lifetimes) {
+    if (values.number(lifetime) < 2 * values.number(slop)) {
+      values.refuse(
+        `${lifetime} is shorter than twice ${slop}`,
+        `write at least ${2 * values.number(slop)} seconds`,
+        lifetime,
+        slop,
+      );
+    }
+  }
+}
+
+function least(values: Values, name: string, most: number, unit: string): void {
+  if (values.number(name) < most) {
+    values.refuse(`${name} is too small`, `write at least ${most} ${unit}`.trimEnd(), name);
+  }
+}
+
+function checkPorts(values: Values): void {
+  for (const stem of PORT_OPTIONS) {
+    for (const name of [`${stem}Port`, `__${stem}Port`]) {
+      for (const line of values.lines(name)) checkPortLine(name, line);
+    }
+  }
+  for (const name of PORT_LISTS) {
+    for (const item of values.list(name)) {
+      if (!/^[0-9]{1,5}$/.test(item) || Number(item) < 1 || Number(item) > 65535) {
+        values.refuse(`${name} has the entry "${item}" that is no port`, 'write ports from 1 to 65535', name);
+      }
+    }
+  }
+  const dirPort = values.lines('DirPort').some((line) => !/^0+$/.test(line.value));
+  if (dirPort && !values.boolean('DirCache')) {
+    values.refuse('DirPort needs DirCache 1', 'remove DirPort', 'DirPort');
+  }
+  if (values.boolean('ControlSocketsGroupWritable') && !values.isSet('ControlSocket')) {
+    values.refuse(
+      'ControlSocketsGroupWritable without a ControlSocket',
+      'remove it',
+      'ControlSocketsGroupWritable',
+    );
+  }
+  for (const name of ['HashedControlPassword', '__HashedControlSessionPassword']) {
+    for (const line of values.lines(name)) {
+      if (!/^16:[0-9A-Fa-f]{58}$/.test(line.value)) {
+        values.refuse(`${name} is no hash of a password`, 'write what --hash-password PASSWORD prints', name);
+      }
+    }
+  }
+}
+
+function checkRelayLimits(values: Values): void {
+  if (values.autoBoolean('ConnectionPadding') !== 'auto') {
+    values.refuse('ConnectionPadding must be auto on a relay', 'remove it', 'ConnectionPadding');
+  }
+  for (const [name, needed] of [
+    ['ReducedConnectionPadding', false],
+    ['CircuitPadding', true],
+    ['ReducedCircuitPadding', false],
+  ] as const) {
+    if (values.boolean(name) !== needed) {
+      values.refuse(`${name} must be ${needed ? 1 : 0} on a relay`, 'remove it', name);
+    }
+  }
+  const refill = values.number('TokenBucketRefillInterval');
+  if (refill < 1 || refill > 1000) {
+    values.refuse(
+      'TokenBucketRefillInterval is out of range',
+      'write 1 to 1000 msec',
+      'TokenBucketRefillInterval',
+    );
+  }
+  least(values, 'ConnLimit', 1, '');
+  least(values, 'KeepalivePeriod', 1, 'second');
+  if (values.boolean('ConstrainedSockets')) {
+    const size = values.number('ConstrainedSockSize');
+    if (size < 2048 || size > 262144 || size % 1024 !== 0) {
+      values.refuse(
+        'ConstrainedSockSize is out of range',
+        'write 2048 to 262144 in steps of 1024',
+        'ConstrainedSockSize',
+      );
+    }
+  }
+  if (!['sum', 'max', 'in', 'out'].includes(values.text('AccountingRule')!)) {
+    values.refuse('AccountingRule is unknown', 'write max, sum, in or out', 'AccountingRule');
+  }
+  for (const name of values.list('Schedulers')) {
+    if (!/^(kist|kistlite|vanilla)$/i.test(name)) {
+      values.refuse(
+        `Schedulers has the unknown entry "${name}"`,
+        'write KIST, KISTLite or Vanilla',
+        'Schedulers',
+      );
+    }
+  }
+  if (values.boolean('FetchDirInfoExtraEarly') && !values.boolean('FetchDirInfoEarly')) {
+    values.refuse('FetchDirInfoExtraEarly needs FetchDirInfoEarly 1', 'set both', 'FetchDirInfoExtraEarly');
+  }
+  checkAccountingStart(values);
+}
+
+function checkAccountingStart(values: Values): void {
+  const text = values.text('AccountingStart');
+  if (text === null) return;
+  const found = /^(?:month[ \t]+([0-9]{1,2})|week[ \t]+([0-9])|day)[ \t]+([0-9]{1,2}):([0-9]{2})$/i.exec(
+    text,
+  );
+  const inRange = (digits: string | undefined, most: number) =>
+    digits === undefined || (Number(digits) >= 1 && Number(digits) <= most);
+  if (
+    found === null ||
+    !inRange(found[1], 28) ||
+    !inRange(found[2], 7) ||
+    Number(found[3]) > 23 ||
+    Number(found[4]) > 59
+  ) {
+    values.refuse(
+      `AccountingStart "${text}" does not read`,
+      'write month 1 00:00, week 1 00:00 or day 00:00',
+      'AccountingStart',
+    );
+  }
+}
+
+function checkClientLimits(values: Values): void {
+  const pending = values.number('MaxClientCircuitsPending');
+  if (pending < 1 || pending > 1024) {
+    values.refuse('MaxClientCircuitsPending is out of range', 'write 1 to 1024', 'MaxClientCircuitsPending');
+  }
+  if (
+    !['throughput', 'latency', 'throughput_lowmem', 'latency_lowmem'].includes(
+      values.text('ConfluxClientUX')!,
+    )
+  ) {
+    values.refuse('ConfluxClientUX is unknown', 'write throughput or latency', 'ConfluxClientUX');
+  }
+  if (values.number('CircuitsAvailableTimeout') > DAY_SEC) {
+    values.refuse(
+      'CircuitsAvailableTimeout is too long',
+      'write at most 24 hours',
+      'CircuitsAvailableTimeout',
+    );
+  }
+  if (values.isSet('EntryNodes') && !values.boolean('UseEntryGuards')) {
+    values.refuse('EntryNodes needs UseEntryGuards 1', 'remove one of them', 'EntryNodes');
+  }
+  const primary = values.number('NumPrimaryGuards');
+  if (primary > 0 && values.number('NumEntryGuards') > primary) {
+    values.refuse('NumEntryGuards is above NumPrimaryGuards', 'lower it', 'NumEntryGuards');
+  }
+  if (values.number('DormantClientTimeout') < 600 && !values.testing) {
+    values.refuse('DormantClientTimeout is too short', 'write at least 10 minutes', 'DormantClientTimeout');
+  }
+  for (const name of ['NoticeRate', 'WarnRate', 'ExtremeRate', 'NoticeUseRate', 'ExtremeUseRate']) {
+    if (values.number(`PathBias${name}`) > 1) {
+      values.refuse(`PathBias${name} is above 1`, 'write a share from 0 to 1', `PathBias${name}`);
+    }
+  }
+  const proxy = values.text('TransProxyType')!.toLowerCase();
+  if (proxy !== 'default' && (proxy !== 'tproxy' || !values.isSet('TransPort'))) {
+    values.refuse('TransProxyType cannot work', 'remove it', 'TransProxyType');
+  }
+  for (const name of ['VirtualAddrNetworkIPv4', 'VirtualAddrNetworkIPv6']) {
+    const text = values.text(name)!;
+    const reads = name.endsWith('4') ? /^[0-9.]+\/([0-9]+)$/ : /^\[?[0-9A-Fa-f:]+\]?\/([0-9]+)$/;
+    const bits = Number(reads.exec(text)?.[1] ?? Number.NaN);
+    if (!(bits >= 0 && bits <= (name.endsWith('4') ? 16 : 104))) {
+      values.refuse(`${name} "${text}" is no range that is large enough`, 'remove it', name);
+    }
+  }
+}
+
+function checkProxies(values: Values): void {
+  const used = ['Socks4Proxy', 'Socks5Proxy', 'HTTPSProxy', 'TCPProxy'].filter((name) => values.isSet(name));
+  if (used.length > 1) values.refuse(`${used[0]} beside ${used[1]}`, 'remove both', used[1]!, used[0]!);
+  const user = values.text('Socks5ProxyUsername');
+  const password = values.text('Socks5ProxyPassword');
+  if ((user === null) !== (password === null)) {
+    values.refuse(
+      'Socks5ProxyUsername and Socks5ProxyPassword belong together',
+      'remove both',
+      'Socks5ProxyUsername',
+      'Socks5ProxyPassword',
+    );
+  }
+  for (const name of ['Socks5ProxyUsername', 'Socks5ProxyPassword']) {
+    if ((values.text(name)?.length ?? 0) > 255) values.refuse(`${name} is too long`, 'remove it', name);
+  }
+  for (const name of ['HTTPProxyAuthenticator', 'HTTPSProxyAuthenticator']) {
+    if ((values.text(name)?.length ?? 0) >= 512) values.refuse(`${name} is too long`, 'remove it', name);
+  }
+}
+
+function checkFamilies(values: Values): void {
+  for (const line of values.lines('MyFamily')) {
+    for (const item of line.value.split(',').map((each) => each.trim())) {
+      if (item === '' || /^\$?[0-9A-Fa-f]{40}([=~][A-Za-z0-9]{1,19})?$/.test(item)) continue;
+      if (/^[A-Za-z0-9]{1,19}$/.test(item)) continue;
+      values.refuse(
+        `MyFamily has the entry "${item}" that names no relay`,
+        'write fingerprints of 40 hex digits',
+        'MyFamily',
+      );
+    }
+  }
+  for (const line of values.lines('FamilyId')) {
+    if (line.value !== '*' && !/^[A-Za-z0-9+/]{43}=?$/.test(line.value)) {
+      values.refuse(
+        `FamilyId "${line.value}" is no key`,
+        'write what is in the .public_family_id file, or *',
+        'FamilyId',
+      );
+    }
+  }
+}
+
+/** Warnings about values that C tor would raise or lower. */
+export function ruleWarnings(values: Values): string[] {
+  const out: string[] = [];
+  if (values.testing) {
+    out.push(
+      `${values.where('TestingTorNetwork')}: TestingTorNetwork 1: this relay is of no use to the public network`,
+    );
+  }
+  if (!values.isSet('ContactInfo') && values.isSet('ORPort') && !values.testing) {
+    out.push(
+      `${values.fileName}: ContactInfo is not set: write how you can be reached if this relay misbehaves`,
+    );
+  }
+  const queues = parseMemory(values.text('MaxMemInQueues') ?? '0');
+  if (queues.ok && queues.value > 0 && queues.value < 256 << 20) {
+    out.push(`${values.where('MaxMemInQueues')}: MaxMemInQueues is low: write at least 256 MB`);
+  }
+  return out;
+}
