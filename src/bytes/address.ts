@@ -34,11 +34,12 @@ function parseIpv4(text: string): Uint8Array | null {
 function parseIpv6(text: string): Uint8Array | null {
   const halves = text.split('::');
   if (halves.length > 2) return null;
-  const head = groups(halves[0]!);
-  const tail = halves.length === 2 ? groups(halves[1]!) : [];
+  const shortened = halves.length === 2;
+  const head = groups(halves[0]!, !shortened);
+  const tail = shortened ? groups(halves[1]!, true) : [];
   if (head === null || tail === null) return null;
   const missing = 8 - head.length - tail.length;
-  if (halves.length === 1 ? missing !== 0 : missing < 1) return null;
+  if (shortened ? missing < 1 : missing !== 0) return null;
   const all = [...head, ...new Array<number>(missing).fill(0), ...tail];
   const out = new Uint8Array(16);
   for (let i = 0; i < 8; i++) {
@@ -48,13 +49,14 @@ function parseIpv6(text: string): Uint8Array | null {
   return out;
 }
 
-function groups(text: string): number[] | null {
+/** Read groups between colons; a dotted quad may stand for the last two of the address, so only `atEnd`. */
+function groups(text: string, atEnd: boolean): number[] | null {
   if (text === '') return [];
   const out: number[] = [];
   const parts = text.split(':');
   for (const [i, part] of parts.entries()) {
     if (part.includes('.')) {
-      const v4 = i === parts.length - 1 ? parseIpv4(part) : null;
+      const v4 = atEnd && i === parts.length - 1 ? parseIpv4(part) : null;
       if (v4 === null) return null;
       out.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!);
     } else {
