@@ -152,7 +152,7 @@ function readAddress(reader: Reader): Uint8Array | null {
   return (type === IPV4 && value.length === 4) || (type === IPV6 && value.length === 16) ? value : null;
 }
 
-/** Encode a NETINFO body. The caller keeps the list of own addresses short enough for a cell (28 IPv6 ones fit). */
+/** Encode a NETINFO body. The caller keeps the list of own addresses short enough for a cell: 27 always fit. */
 export function encodeNetinfo(netinfo: Netinfo): Uint8Array {
   const other = netinfo.otherAddress ?? new Uint8Array(4);
   let length = 4 + 2 + other.length + 1;
