@@ -54,7 +54,9 @@ test('junk, junk behind a stream and unknown names are refused', async () => {
   for (const encoding of ['deflate', 'gzip', 'x-zstd', 'x-tor-lzma', 'br']) {
     await expect(decodeBody(junk, encoding, MAX)).rejects.toThrow(Malformed);
   }
-  await expect(decodeBody(Buffer.concat([deflateSync(BYTES), junk]), 'deflate', MAX)).rejects.toThrow(Malformed);
+  await expect(decodeBody(Buffer.concat([deflateSync(BYTES), junk]), 'deflate', MAX)).rejects.toThrow(
+    Malformed,
+  );
 });
 
 test('a plain body over the bound is refused', async () => {

@@ -1,0 +1,61 @@
+import { expect, test } from 'bun:test';
+import { parseIp, printEndpoint } from '../../src/bytes/address.ts';
+import { type AdvertisedPort, choosePublishedAddress } from '../../src/directory/published-address.ts';
+
+function port(host: string, number: number, advertise = true): AdvertisedPort {
+  return { host: parseIp(host)!, port: number, advertise };
+}
+
+const BOTH = [port('0.0.0.0', 9001), port('::', 9001)];
+
+function choose(
+  address: string[],
+  ports: AdvertisedPort[],
+  interfaces: string[] = [],
+  testing = false,
+): string {
+  const hosts = interfaces.map((text) => parseIp(text)!);
+  const { ipv4, ipv6, problem } = choosePublishedAddress(address, ports, hosts, testing);
+  if (problem !== null) return `${problem.why} | ${problem.line}`;
+  return [ipv4!, ...(ipv6 === null ? [] : [ipv6])].map(printEndpoint).join(' ');
+}
+
+test('an Address line decides, each family for itself', () => {
+  expect(choose(['198.51.100.7'], BOTH)).toBe('198.51.100.7:9001');
+  expect(choose(['198.51.100.7', '2001:db9::7'], BOTH)).toBe('198.51.100.7:9001 [2001:db9::7]:9001');
+  expect(choose(['[2001:db9::7]', '198.51.100.7'], [port('0.0.0.0', 9001)])).toBe('198.51.100.7:9001');
+  expect(choose(['198.51.100.7'], [port('198.51.100.9', 443)])).toBe('198.51.100.7:443');
+});
+
+test("without it the ORPort's own address counts, then a public one of the host", () => {
+  expect(choose([], [port('198.51.100.9', 443), port('2001:db9::9', 444)])).toBe(
+    '198.51.100.9:443 [2001:db9::9]:444',
+  );
+  expect(choose([], BOTH, ['127.0.0.1', '10.0.0.3', '198.51.100.4', 'fe80::1', '2001:db9::4'])).toBe(
+    '198.51.100.4:9001 [2001:db9::4]:9001',
+  );
+});
+
+test('NoAdvertise ports are passed over for the next one', () => {
+  expect(choose(['198.51.100.7'], [port('10.0.0.1', 9001, false), port('0.0.0.0', 443)])).toBe(
+    '198.51.100.7:443',
+  );
+});
+
+test('what cannot be published says which line to write', () => {
+  expect(choose([], BOTH, ['127.0.0.1'])).toMatch(/no public IPv4 address .* \| Address 203\.0\.113\.5/);
+  expect(choose(['10.1.2.3'], BOTH)).toMatch(/^10\.1\.2\.3 is not a public address \| Address/);
+  expect(choose(['relay.example.org'], BOTH)).toMatch(
+    /"relay\.example\.org" is not an IP address.* \| Address/,
+  );
+  expect(choose(['198.51.100.7'], [port('::', 9001)])).toMatch(/no ORPort is advertised over IPv4 \| ORPort/);
+});
+
+test('a private IPv6 address beside a good IPv4 one is left out', () => {
+  expect(choose(['198.51.100.7', 'fd00::1'], BOTH)).toBe('198.51.100.7:9001');
+});
+
+test('a testing network takes private addresses, loopback too', () => {
+  expect(choose(['127.0.0.1', '::1'], BOTH, [], true)).toBe('127.0.0.1:9001 [::1]:9001');
+  expect(choose([], [port('127.0.0.1', 5000)], [], true)).toBe('127.0.0.1:5000');
+});
