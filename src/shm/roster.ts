@@ -1,0 +1,417 @@
+/**
+ * Who has a usable link to which relay: one row per channel to an authenticated or dialled peer, for all workers.
+ *
+ * `circuit/extend` asks it for the channel that an EXTEND2 should use, the worker that owns a channel keeps the
+ * row's state, and the main thread drops the rows of a worker that died. Every call takes one striped lock for
+ * microseconds at most (`roster-rows`). Apart from marking a row bad, only its owner changes a row.
+ *
+ * Several channels to one peer may live side by side. Which of them an EXTEND2 gets is decided as C tor does: the
+ * identities must match; clients and bad channels are out; an open channel counts if it is canonical or at the
+ * address that was asked for; a dial in progress is waited for only if it goes to that address, so that a dial to
+ * a black hole holds up nobody else.
+ *
+ * @source tor-spec "Creating circuits", "Canonical connections"
+ */
+
+import { assert } from '../fault.ts';
+import {
+  CHANNEL_GENERATION,
+  ED25519_AT,
+  ED25519_BYTES,
+  FLAGS,
+  HOST_AT,
+  HOST_BYTES,
+  PORT,
+  RosterRows,
+  RowState,
+  RSA_AT,
+  RSA_BYTES,
+  SLOT,
+} from './roster-rows.ts';
+
+/** Whom an EXTEND2 names, and where. Hosts have 4 and 16 bytes; an all-zero Ed25519 id counts as null. */
+export interface RosterTarget {
+  readonly rsaId: Uint8Array;
+  readonly ed25519Id: Uint8Array | null;
+  readonly ipv4: Uint8Array | null;
+  readonly ipv6: Uint8Array | null;
+}
+
+/** The dial that the caller starts if it must: where to, and its own number. The identities are the target's. */
+export interface RosterDial {
+  readonly host: Uint8Array;
+  readonly port: number;
+  readonly worker: number;
+  /** Monotonic milliseconds. */
+  readonly createdMs: number;
+}
+
+/** A new row. `host` is the peer's end of the connection, 4 or 16 bytes. */
+export interface RosterRow extends RosterDial {
+  readonly rsaId: Uint8Array;
+  readonly ed25519Id: Uint8Array | null;
+  /** The channel on its worker; -1 while it has no slot yet. */
+  readonly slot: number;
+  readonly generation: number;
+  readonly state: 'dialling' | 'open';
+  /** The peer opened it: used only for an EXTEND2 that names its Ed25519 id. */
+  readonly inbound: boolean;
+  readonly canonical: boolean;
+  readonly isClient: boolean;
+}
+
+/** What a finished link handshake learnt. */
+export interface RosterOpening {
+  readonly ed25519Id: Uint8Array | null;
+  /** The peer lists the address that we reached it at. */
+  readonly canonical: boolean;
+  /** The peer will see us as canonical too. */
+  readonly canonicalToPeer?: boolean;
+}
+
+/** Where a channel is. `slot` is -1 in the moment between winning a dial and `setSlot`. */
+export interface RosterPlace {
+  readonly worker: number;
+  readonly slot: number;
+  readonly generation: number;
+  readonly handle: number;
+}
+
+/**
+ * What to do about a target: use the `open` channel, wait for the one `dialling`, or none of both. `mine` is the
+ * row just inserted for the caller, who dials; `full` means that no row could be had.
+ */
+export interface RosterChoice extends RosterPlace {
+  readonly verdict: 'open' | 'dialling' | 'none' | 'mine' | 'full';
+}
+
+/** Rows by state, as counted without a lock. */
+export interface RosterCount {
+  readonly dialling: number;
+  readonly open: number;
+  readonly bad: number;
+}
+
+/** A channel older than this takes no new circuits. */
+const TOO_OLD_MS = 7 * 24 * 3_600_000;
+/** Rows for all channels to relays: some ten thousand relays, with room for duplicates. 4 MB. */
+const ROWS_DEFAULT = 32_768;
+
+const CANONICAL = 1;
+const CANONICAL_TO_PEER = 2;
+const CLIENT = 4;
+const INBOUND = 8;
+const HAS_ED25519 = 16;
+
+const NOWHERE: RosterPlace = { worker: -1, slot: -1, generation: -1, handle: -1 };
+
+export class Roster {
+  readonly #worker: number;
+  readonly #rows: RosterRows;
+
+  /** Make an empty roster of so many rows (a power of two). @param key eight random bytes, secret from peers. */
+  static create(rows: number = ROWS_DEFAULT, key: Uint8Array = randomKey()): SharedArrayBuffer {
+    return RosterRows.create(rows, key);
+  }
+
+  /** @param worker who we are: a worker's number, or the number of workers on the main thread. */
+  constructor(sab: SharedArrayBuffer, worker: number) {
+    this.#worker = worker;
+    this.#rows = new RosterRows(sab, worker);
+  }
+
+  /** Add a row of ours. Returns its handle, or -1 when the roster is full. */
+  insert(row: RosterRow): number {
+    const bucket = this.#rows.bucketOf(row.rsaId);
+    return this.#rows.locked(bucket, () => this.#insert(bucket, row));
+  }
+
+  /** Choose a channel for an EXTEND2; `none` if someone must dial. */
+  choose(target: RosterTarget): RosterChoice {
+    const bucket = this.#rows.bucketOf(target.rsaId);
+    return this.#rows.locked(bucket, () => this.#choose(bucket, target));
+  }
+
+  /**
+   * Choose a channel, or make a dialling row of ours in the same breath, so that of several workers that need one
+   * peer at one address only one dials. After `mine` the caller dials and calls `setSlot` before its turn ends, or
+   * `remove` if it can't dial. Never answers `none`.
+   */
+  chooseOrDial(target: RosterTarget, dial: RosterDial): RosterChoice {
+    const bucket = this.#rows.bucketOf(target.rsaId);
+    return this.#rows.locked(bucket, () => {
+      const choice = this.#choose(bucket, target);
+      if (choice.verdict !== 'none') return choice;
+      const handle = this.#insert(bucket, {
+        rsaId: target.rsaId,
+        ed25519Id: target.ed25519Id,
+        host: dial.host,
+        port: dial.port,
+        worker: dial.worker,
+        createdMs: dial.createdMs,
+        slot: -1,
+        generation: 0,
+        state: 'dialling',
+        inbound: false,
+        canonical: false,
+        isClient: false,
+      });
+      if (handle < 0) return { verdict: 'full', ...NOWHERE };
+      return { verdict: 'mine', worker: this.#worker, slot: -1, generation: 0, handle };
+    });
+  }
+
+  /** Say which slot our row's channel got. Returns false if the row is gone. */
+  setSlot(handle: number, slot: number, generation: number): boolean {
+    return this.#change(handle, (at) => {
+      this.#rows.words[at + SLOT] = slot;
+      this.#rows.words[at + CHANNEL_GENERATION] = generation;
+    });
+  }
+
+  /** Our row's channel finished its handshake. Returns false if the row is gone. A bad row stays bad. */
+  setOpen(handle: number, opening: RosterOpening): boolean {
+    return this.#change(handle, (at) => {
+      let flags = this.#rows.words[at + FLAGS]! & ~(CANONICAL | CANONICAL_TO_PEER | HAS_ED25519);
+      if (opening.canonical) flags |= CANONICAL;
+      if (opening.canonicalToPeer === true) flags |= CANONICAL_TO_PEER;
+      this.#rows.words[at + FLAGS] = flags | this.#writeEd25519(at, opening.ed25519Id);
+      if (this.#rows.stateOf(at) === RowState.DIALLING) this.#rows.setState(at, RowState.OPEN);
+    });
+  }
+
+  /** The peer of our row behaves as a client: never extend to it. Returns false if the row is gone. */
+  setClient(handle: number): boolean {
+    return this.#change(handle, (at) => {
+      this.#rows.words[at + FLAGS]! |= CLIENT;
+    });
+  }
+
+  /** Our row's channel takes no new circuits. Returns false if the row is gone. */
+  setBad(handle: number): boolean {
+    return this.#change(handle, (at) => this.#rows.setState(at, RowState.BAD));
+  }
+
+  /** Tell whether a row was marked bad, by us or because a better channel superseded it. */
+  isBad(handle: number): boolean {
+    const at = this.#rows.find(handle);
+    return at >= 0 && this.#rows.stateOf(at) === RowState.BAD;
+  }
+
+  /** Remove our row: the channel closed. Returns false if it is gone already. */
+  remove(handle: number): boolean {
+    let gone = -1;
+    const removed = this.#change(handle, (at) => {
+      this.#rows.unlink(this.#rows.bucketAt(at), at);
+      gone = at;
+    });
+    if (removed) this.#rows.free(gone);
+    return removed;
+  }
+
+  /** Find a row's channel: for a worker that is asked for one of its rows by handle. Null if the row is gone. */
+  locate(handle: number): RosterPlace | null {
+    const at = this.#rows.find(handle);
+    if (at < 0) return null;
+    const place = this.#place(at);
+    // Read without the lock: it counts only if the row is still the same one.
+    return this.#rows.find(handle) < 0 ? null : place;
+  }
+
+  /**
+   * Mark what should take no new circuits among the channels of one peer: those too old, and those that a better
+   * one supersedes. Each owner finds out by `isBad`. Returns how many were marked.
+   */
+  markSuperseded(rsaId: Uint8Array, nowMs: number, tooOldMs: number = TOO_OLD_MS): number {
+    const bucket = this.#rows.bucketOf(rsaId);
+    return this.#rows.locked(bucket, () => this.#markBucket(bucket, nowMs, tooOldMs));
+  }
+
+  /** Do the same for all peers; skips what others hold locked just now. Returns how many were marked. */
+  markAllSuperseded(nowMs: number, tooOldMs: number = TOO_OLD_MS): number {
+    let marked = 0;
+    for (let bucket = 0; bucket < this.#rows.capacity; bucket++) {
+      if (this.#rows.first(bucket) < 0) continue;
+      this.#rows.lockedSoon(bucket, () => {
+        marked += this.#markBucket(bucket, nowMs, tooOldMs);
+      });
+    }
+    return marked;
+  }
+
+  /**
+   * Free the locks and rows of a worker that is dead for certain. Returns false if another thread held a lock all
+   * the while (it may be dead too, and its end not yet known): call again later, before a successor starts.
+   */
+  dropWorker(dead: number): boolean {
+    return this.#rows.dropWorker(dead);
+  }
+
+  /** Count the rows by state, without a lock. */
+  count(): RosterCount {
+    const byState = [0, 0, 0, 0, 0];
+    for (let index = 0; index < this.#rows.capacity; index++) {
+      byState[this.#rows.stateOf(this.#rows.rowAt(index))]!++;
+    }
+    return {
+      dialling: byState[RowState.DIALLING]!,
+      open: byState[RowState.OPEN]!,
+      bad: byState[RowState.BAD]!,
+    };
+  }
+
+  /** Change a row of ours under its lock. */
+  #change(handle: number, body: (at: number) => void): boolean {
+    const at = this.#rows.find(handle);
+    if (at < 0) return false;
+    assert(this.#rows.ownerOf(at) === this.#worker, 'roster: a row of another worker is being changed');
+    this.#rows.locked(this.#rows.bucketAt(at), () => body(at));
+    return true;
+  }
+
+  #choose(bucket: number, target: RosterTarget): RosterChoice {
+    const rows = this.#rows;
+    const ipv4 = target.ipv4 === null ? null : widen(target.ipv4);
+    const ipv6 = target.ipv6 === null ? null : widen(target.ipv6);
+    let best = -1;
+    let dialling = -1;
+    for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
+      if (!this.#fits(at, target)) continue;
+      const there =
+        (ipv4 !== null && rows.holds(at, HOST_AT, ipv4)) || (ipv6 !== null && rows.holds(at, HOST_AT, ipv6));
+      const state = rows.stateOf(at);
+      if (state === RowState.DIALLING) {
+        // Of several dials our own is the nearest.
+        if (there && (dialling < 0 || rows.ownerOf(at) === this.#worker)) dialling = at;
+      } else if (state === RowState.OPEN && (there || (rows.words[at + FLAGS]! & CANONICAL) !== 0)) {
+        if (best < 0 || this.#isBetter(at, best)) best = at;
+      }
+    }
+    if (best >= 0) return { verdict: 'open', ...this.#place(best) };
+    if (dialling >= 0) return { verdict: 'dialling', ...this.#place(dialling) };
+    return { verdict: 'none', ...NOWHERE };
+  }
+
+  /** Whether a row's peer is the one that the target names. */
+  #fits(at: number, target: RosterTarget): boolean {
+    if (!this.#rows.holds(at, RSA_AT, target.rsaId)) return false;
+    const flags = this.#rows.words[at + FLAGS]!;
+    if ((flags & CLIENT) !== 0) return false;
+    if (target.ed25519Id === null || isZero(target.ed25519Id)) return (flags & INBOUND) === 0;
+    return (flags & HAS_ED25519) !== 0 && this.#rows.holds(at, ED25519_AT, target.ed25519Id);
+  }
+
+  /** Canonical first, then canonical to the peer, then the older: a new link can't draw circuits to itself. */
+  #isBetter(a: number, b: number): boolean {
+    const flagsA = this.#rows.words[a + FLAGS]!;
+    const flagsB = this.#rows.words[b + FLAGS]!;
+    for (let flag = CANONICAL; flag <= CANONICAL_TO_PEER; flag <<= 1) {
+      if ((flagsA & flag) !== (flagsB & flag)) return (flagsA & flag) !== 0;
+    }
+    const createdA = this.#rows.createdMs(a);
+    const createdB = this.#rows.createdMs(b);
+    return createdA === createdB ? a < b : createdA < createdB;
+  }
+
+  #markBucket(bucket: number, nowMs: number, tooOldMs: number): number {
+    const rows = this.#rows;
+    // A chain may hold several peers, and a peer several Ed25519 ids: each pair is judged by itself.
+    const groups: number[][] = [];
+    let marked = 0;
+    for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
+      const state = rows.stateOf(at);
+      if (nowMs - rows.createdMs(at) > tooOldMs) {
+        if (rows.markBad(at)) marked++;
+      } else if (state === RowState.OPEN && (rows.words[at + FLAGS]! & CLIENT) === 0) {
+        const group = groups.find((members) => this.#samePeer(members[0]!, at));
+        if (group === undefined) groups.push([at]);
+        else group.push(at);
+      }
+    }
+    for (const group of groups) marked += this.#markGroup(group);
+    return marked;
+  }
+
+  /** Keep the best of a peer's open channels, and what is neither better nor at the same address. */
+  #markGroup(group: readonly number[]): number {
+    let best = group[0]!;
+    for (const at of group) if (this.#isBetter(at, best)) best = at;
+    const bestIsCanonical = (this.#rows.words[best + FLAGS]! & CANONICAL) !== 0;
+    const bestHost = this.#rows.view(best, HOST_AT, HOST_BYTES);
+    let marked = 0;
+    for (const at of group) {
+      if (at === best || !(bestIsCanonical || this.#rows.holds(at, HOST_AT, bestHost))) continue;
+      if (this.#rows.markBad(at)) marked++;
+    }
+    return marked;
+  }
+
+  /** Fill a free row and link it, under the lock of its bucket. */
+  #insert(bucket: number, row: RosterRow): number {
+    assert(row.rsaId.length === RSA_BYTES, 'roster: an RSA id has 20 bytes');
+    assert(row.worker === this.#worker, 'roster: a row for another worker');
+    const rows = this.#rows;
+    const at = rows.take();
+    if (at < 0) return -1;
+    rows.write(at, RSA_AT, row.rsaId);
+    rows.write(at, HOST_AT, widen(row.host));
+    rows.words[at + PORT] = row.port;
+    rows.words[at + SLOT] = row.slot;
+    rows.words[at + CHANNEL_GENERATION] = row.generation;
+    rows.words[at + FLAGS] =
+      (row.canonical ? CANONICAL : 0) |
+      (row.isClient ? CLIENT : 0) |
+      (row.inbound ? INBOUND : 0) |
+      this.#writeEd25519(at, row.ed25519Id);
+    rows.setCreatedMs(at, row.createdMs);
+    rows.link(bucket, at, row.state === 'open' ? RowState.OPEN : RowState.DIALLING);
+    return rows.handleOf(at);
+  }
+
+  /** Write an Ed25519 id and return the flag that says whether there is one. */
+  #writeEd25519(at: number, ed25519Id: Uint8Array | null): number {
+    if (ed25519Id === null || isZero(ed25519Id)) {
+      this.#rows.write(at, ED25519_AT, new Uint8Array(ED25519_BYTES));
+      return 0;
+    }
+    assert(ed25519Id.length === ED25519_BYTES, 'roster: an Ed25519 id has 32 bytes');
+    this.#rows.write(at, ED25519_AT, ed25519Id);
+    return HAS_ED25519;
+  }
+
+  #place(at: number): RosterPlace {
+    return {
+      worker: this.#rows.ownerOf(at),
+      slot: this.#rows.words[at + SLOT]!,
+      generation: this.#rows.words[at + CHANNEL_GENERATION]!,
+      handle: this.#rows.handleOf(at),
+    };
+  }
+
+  #samePeer(a: number, b: number): boolean {
+    return (
+      this.#rows.holds(a, RSA_AT, this.#rows.view(b, RSA_AT, RSA_BYTES)) &&
+      this.#rows.holds(a, ED25519_AT, this.#rows.view(b, ED25519_AT, ED25519_BYTES))
+    );
+  }
+}
+
+/** Every address as 16 bytes, IPv4 mapped, so that both forms of one address are equal. */
+function widen(host: Uint8Array): Uint8Array {
+  if (host.length === HOST_BYTES) return host;
+  assert(host.length === 4, 'roster: an address has 4 or 16 bytes');
+  const wide = new Uint8Array(HOST_BYTES);
+  wide[10] = 255;
+  wide[11] = 255;
+  wide.set(host, 12);
+  return wide;
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte !== 0) return false;
+  return true;
+}
+
+function randomKey(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(8));
+}
