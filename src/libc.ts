@@ -54,6 +54,7 @@ const SYMBOLS = {
   getrlimit: { args: [i32, ptr], returns: i32 },
   setrlimit: { args: [i32, ptr], returns: i32 },
   mlockall: { args: [i32], returns: i32 },
+  prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
 } as const;
 
 function open() {
@@ -377,4 +378,11 @@ export function setFileLimit(soft: number): SystemFault | null {
 /** Keep every touched page out of swap. Pages are locked when touched, not when reserved: reserves are large. */
 export function lockMemory(): SystemFault | null {
   return faultOrNull(libc().mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
+}
+
+const PR_SET_DUMPABLE = 4;
+
+/** Let this process be debugged and dump core again, which a change of user turns off. */
+export function setDumpable(): SystemFault | null {
+  return faultOrNull(libc().prctl(PR_SET_DUMPABLE, 1n, 0n, 0n, 0n));
 }

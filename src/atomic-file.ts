@@ -1,0 +1,160 @@
+/**
+ * Files that are either wholly written or not at all, also when the power fails: keys, `state`, caches.
+ *
+ * The control plane's only way to write a file of the DataDirectory. The bytes go to `NAME.tmp` beside the file,
+ * are synced, then take the file's name in one step, and the directory is synced. One process writes a
+ * directory at a time (the DataDirectory is locked), so a `.tmp` that is found is a leftover and is removed.
+ */
+
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+
+import { EXIT_CONFIG, OperatorError } from './fault.ts';
+
+export interface WriteOptions {
+  /** Permissions of the file, whatever the umask. Default 0600. */
+  readonly mode?: number;
+  /** Exit code of the `OperatorError`, should it end the process. Default `EXIT_CONFIG`. */
+  readonly exitCode?: number;
+}
+
+/** The error code of a failed file operation, e.g. `ENOSPC`; empty when it has none. */
+export function fileErrorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: 'free some space on that disk',
+  EDQUOT: 'free some space, or raise the disk quota of this user',
+  EROFS: 'that disk is mounted read-only: mount it writable, or move the DataDirectory',
+  EACCES: 'give this user permission, or run as the user that owns it (see the torrc option User)',
+  EPERM: 'give this user permission, or run as the user that owns it (see the torrc option User)',
+  ENOENT: 'make the directory that it should be in',
+  ENOTDIR: 'a part of that path is not a directory: correct the path',
+  EISDIR: 'a directory stands where a file is needed: move it away',
+  ELOOP: 'it is a symbolic link: put the file itself there',
+  EMFILE: 'too many files are open: raise LimitNOFILE',
+  EIO: 'the disk reports an error: check it',
+};
+
+/** Describe a failed file operation to the operator. */
+export function fileFault(
+  error: unknown,
+  doing: string,
+  path: string,
+  exitCode = EXIT_CONFIG,
+): OperatorError {
+  const code = fileErrorCode(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return new OperatorError(`${doing} failed: ${text}`, path, REMEDIES[code] ?? 'check that path', exitCode);
+}
+
+/** Make a directory's entries durable. Filesystems that cannot sync a directory are left to themselves. */
+export function syncDirectory(path: string): void {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch {
+    return;
+  }
+  try {
+    fsyncSync(fd);
+  } catch {
+    // EINVAL from some network and FUSE filesystems: the file itself was synced, nothing more can be done.
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Write and sync the temporary file; nothing is left behind on failure. */
+function writeTemporary(temporary: string, content: Uint8Array, mode: number): void {
+  rmSync(temporary, { force: true });
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  try {
+    fchmodSync(fd, mode);
+    for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+    fsyncSync(fd);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function toBytes(content: Uint8Array | string): Uint8Array {
+  return typeof content === 'string' ? new TextEncoder().encode(content) : content;
+}
+
+/**
+ * Write a file, replacing the one that has its name.
+ *
+ * @throws OperatorError naming the path; the old file is then untouched.
+ */
+export function replaceFile(path: string, content: Uint8Array | string, options: WriteOptions = {}): void {
+  const { mode = 0o600, exitCode = EXIT_CONFIG } = options;
+  const temporary = `${path}.tmp`;
+  try {
+    writeTemporary(temporary, toBytes(content), mode);
+    try {
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+  } catch (error) {
+    throw fileFault(error, 'writing the file', path, exitCode);
+  }
+  syncDirectory(dirname(path));
+}
+
+/** Give the temporary file its name unless that name is taken. */
+function nameExclusively(temporary: string, path: string): void {
+  try {
+    linkSync(temporary, path);
+    unlinkSync(temporary);
+    return;
+  } catch (error) {
+    // Filesystems without hard links say one of these; then a look must do instead of the atomic refusal.
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'].includes(fileErrorCode(error))) throw error;
+  }
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+    throw Object.assign(new Error('EEXIST: file already exists'), { code: 'EEXIST' });
+  }
+  renameSync(temporary, path);
+}
+
+/**
+ * Write a file whose name must not be taken yet: what keys are made with.
+ *
+ * @throws OperatorError naming the path; a file that is there is never touched.
+ */
+export function createFile(path: string, content: Uint8Array | string, options: WriteOptions = {}): void {
+  const { mode = 0o600, exitCode = EXIT_CONFIG } = options;
+  const temporary = `${path}.tmp`;
+  try {
+    writeTemporary(temporary, toBytes(content), mode);
+    try {
+      nameExclusively(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+  } catch (error) {
+    throw fileFault(error, 'creating the file', path, exitCode);
+  }
+  syncDirectory(dirname(path));
+}
