@@ -54,7 +54,7 @@ export function judgeResponder(body: Uint8Array, tlsCertSha256: Uint8Array, nowS
   const link = ed25519Cert(certs, CertType.LINK, CertKeyType.SHA256_OF_X509);
   checkChain(link, peer.signingKey, nowSec);
   if (!equal(link.certifiedKey, tlsCertSha256))
-    throw bad('the link certificate names another TLS certificate');
+    throw channelViolation('link_handshake_wrong_tls_certificate', 'CERTS name another TLS certificate');
   return { rsaId: peer.rsaId, rsaPublicDer: peer.rsaPublicDer, ed25519Id: peer.ed25519Id };
 }
 
@@ -88,7 +88,12 @@ function byType(body: Uint8Array): CertsByType {
   const certs = new Map<number, Uint8Array>();
   for (const entry of decodeCerts(body)) {
     if (entry.type < 1 || entry.type > CertType.RSA_CROSS) continue;
-    if (certs.has(entry.type)) throw bad(`two certificates of type ${entry.type}`);
+    if (certs.has(entry.type)) {
+      throw channelViolation(
+        'link_handshake_duplicate_cert',
+        `CERTS: two certificates of type ${entry.type}`,
+      );
+    }
     certs.set(entry.type, entry.body);
   }
   return certs;
@@ -138,7 +143,8 @@ function checkExpiry(expirationHours: number, type: number, nowSec: number): voi
 
 function need(certs: CertsByType, type: number): Uint8Array {
   const cert = certs.get(type);
-  if (cert === undefined) throw bad(`no certificate of type ${type}`);
+  if (cert === undefined)
+    throw channelViolation('link_handshake_missing_cert', `CERTS: no certificate of type ${type}`);
   return cert;
 }
 

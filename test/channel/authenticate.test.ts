@@ -195,7 +195,11 @@ describe('refused:', () => {
     );
     const responder = new LinkHandshake(responderConfig(pairOptions));
     const flight = responder.receive(initiator.start()).write;
-    expectViolation(() => initiator.receive(flight), 'link_handshake_bad_certs', /another TLS certificate/);
+    expectViolation(
+      () => initiator.receive(flight),
+      'link_handshake_wrong_tls_certificate',
+      /another TLS certificate/,
+    );
   });
 });
 
@@ -224,7 +228,11 @@ describe('an initiator', () => {
     initiator.start();
     const certs = certsCell(certsBody(bob.certs, [2, 4, 5]));
     const flight = responderFlight(bob, { certs });
-    expectViolation(() => initiator.receive(flight), 'link_handshake_bad_certs', /no certificate of type 7/);
+    expectViolation(
+      () => initiator.receive(flight),
+      'link_handshake_missing_cert',
+      /no certificate of type 7/,
+    );
   });
 
   test('finds a cut AUTH_CHALLENGE malformed', () => {

@@ -20,6 +20,8 @@ import { expectMalformed, expectViolation } from './script.ts';
 const HOUR = 3600;
 const DAY = 86400;
 const BAD = 'link_handshake_bad_certs';
+const MISSING = 'link_handshake_missing_cert';
+const WRONG_TLS = 'link_handshake_wrong_tls_certificate';
 const EXPIRED = 'link_handshake_expired_certs';
 
 const relay = makeTestRelay(NOW_SEC);
@@ -85,7 +87,7 @@ describe('missing', () => {
       const types = [2, 4, 5, 7].filter((type) => type !== missing);
       expectViolation(
         () => asResponder(new Map(), types),
-        BAD,
+        MISSING,
         new RegExp(`no certificate of type ${missing}`),
       );
     });
@@ -95,14 +97,14 @@ describe('missing', () => {
       const types = [2, 4, 6, 7].filter((type) => type !== missing);
       expectViolation(
         () => asInitiator(new Map(), types),
-        BAD,
+        MISSING,
         new RegExp(`no certificate of type ${missing}`),
       );
     });
   }
   test('all of them', () => {
-    expectViolation(() => asResponder(new Map(), []), BAD, /no certificate/);
-    expectViolation(() => asInitiator(new Map(), []), BAD, /no certificate/);
+    expectViolation(() => asResponder(new Map(), []), MISSING, /no certificate/);
+    expectViolation(() => asInitiator(new Map(), []), MISSING, /no certificate/);
   });
 });
 
@@ -110,8 +112,8 @@ describe('an initiator with the legacy RSA certificates alone', () => {
   const legacy = one(CertType.RSA_AUTH, Uint8Array.of(1));
   test('cannot authenticate', () => expect(asInitiator(legacy, [2, 3])).toBeNull());
   test('needs both', () => {
-    expectViolation(() => asInitiator(legacy, [2]), BAD, /no certificate of type 3/);
-    expectViolation(() => asInitiator(legacy, [3]), BAD, /no certificate of type 2/);
+    expectViolation(() => asInitiator(legacy, [2]), MISSING, /no certificate of type 3/);
+    expectViolation(() => asInitiator(legacy, [3]), MISSING, /no certificate of type 2/);
   });
   test('needs a good identity', () => {
     const forged = new Map([
@@ -127,8 +129,9 @@ describe('two certificates of one type', () => {
     test(`type ${type}`, () => {
       const junk = new Map([1, 3].map((each) => [each, Uint8Array.of(each)]));
       const why = new RegExp(`two certificates of type ${type}`);
-      expectViolation(() => asResponder(junk, [2, 4, 5, 7, type, type]), BAD, why);
-      expectViolation(() => asInitiator(junk, [2, 4, 6, 7, type, type]), BAD, why);
+      const counter = 'link_handshake_duplicate_cert';
+      expectViolation(() => asResponder(junk, [2, 4, 5, 7, type, type]), counter, why);
+      expectViolation(() => asInitiator(junk, [2, 4, 6, 7, type, type]), counter, why);
     });
   }
 });
@@ -246,7 +249,7 @@ describe('the link certificate of a responder', () => {
   };
 
   test('must name the certificate that TLS served', () => {
-    refused({ certifiedKey: sha256(stranger.tlsCertDer) }, BAD, /another TLS certificate/);
+    refused({ certifiedKey: sha256(stranger.tlsCertDer) }, WRONG_TLS, /another TLS certificate/);
   });
   test('must be signed by the signing key', () => {
     refused({ signer: stranger.signing }, BAD, /type 5/);
@@ -330,7 +333,11 @@ describe('a network of C tors', () => {
   test('that does not with a certificate missing', () => {
     for (const missing of [2, 4, 5, 7]) {
       const types = [2, 5, 7, 4].filter((type) => type !== missing);
-      expectViolation(() => judge(new Map(), types), BAD, new RegExp(`no certificate of type ${missing}`));
+      expectViolation(
+        () => judge(new Map(), types),
+        MISSING,
+        new RegExp(`no certificate of type ${missing}`),
+      );
     }
   });
   test('nor with a bent signature', () => {
@@ -340,7 +347,11 @@ describe('a network of C tors', () => {
   });
   test('nor over another TLS certificate, nor a year later', () => {
     const body = certsBody(certs, [2, 4, 5, 7]);
-    expectViolation(() => judgeResponder(body, flipFirst(digest), nowSec), BAD, /another TLS certificate/);
+    expectViolation(
+      () => judgeResponder(body, flipFirst(digest), nowSec),
+      WRONG_TLS,
+      /another TLS certificate/,
+    );
     expectViolation(() => judgeResponder(body, digest, nowSec + 365 * DAY), EXPIRED, /out of date/);
   });
   test('and whose other cells read well', () => {

@@ -17,6 +17,7 @@ import {
 } from '../../src/channel/authenticate.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
 import { Malformed, Violation } from '../../src/fault.ts';
+import { COUNTER_NAMES, type CounterName } from '../../src/shm/scoreboard.ts';
 import type { TestRelay } from './credentials.ts';
 import { countingRandom, INITIATOR_ADDRESS, join, NOW_SEC, RESPONDER_ADDRESS, tlsSession } from './pair.ts';
 
@@ -107,6 +108,7 @@ export function expectViolation(action: () => unknown, counter: string, why: Reg
     scope: 'channel',
     reason: 1,
   });
+  expect(COUNTER_NAMES).toContain(counter as CounterName);
   expect(fault.message).toMatch(why);
 }
 
