@@ -37,19 +37,12 @@ export interface RosterTarget {
   readonly ipv6: Uint8Array | null;
 }
 
-/** The dial that the caller starts if it must: where to, and its own number. The identities are the target's. */
-export interface RosterDial {
-  readonly host: Uint8Array;
-  readonly port: number;
-  readonly worker: number;
-  /** Monotonic milliseconds. */
-  readonly createdMs: number;
-}
-
-/** A new row. `host` is the peer's end of the connection, 4 or 16 bytes. */
-export interface RosterRow extends RosterDial {
+/** A new row of ours. `address` is the peer's end of the connection, 4 or 16 bytes. */
+export interface RosterRow {
   readonly rsaId: Uint8Array;
   readonly ed25519Id: Uint8Array | null;
+  readonly address: Uint8Array;
+  readonly port: number;
   /** The channel on its worker; -1 while it has no slot yet. */
   readonly slot: number;
   readonly generation: number;
@@ -58,6 +51,8 @@ export interface RosterRow extends RosterDial {
   readonly inbound: boolean;
   readonly canonical: boolean;
   readonly isClient: boolean;
+  /** Monotonic milliseconds. */
+  readonly createdMs: number;
 }
 
 /** What a finished link handshake learnt. */
@@ -137,27 +132,15 @@ export class Roster {
    * peer at one address only one dials. After `mine` the caller dials and calls `setSlot` before its turn ends, or
    * `remove` if it can't dial. Never answers `none`.
    */
-  chooseOrDial(target: RosterTarget, dial: RosterDial): RosterChoice {
+  chooseOrDial(target: RosterTarget, row: RosterRow): RosterChoice {
     const bucket = this.#rows.bucketOf(target.rsaId);
+    assert(this.#rows.bucketOf(row.rsaId) === bucket, 'roster: a dial to someone else than the target');
     return this.#rows.locked(bucket, () => {
       const choice = this.#choose(bucket, target);
       if (choice.verdict !== 'none') return choice;
-      const handle = this.#insert(bucket, {
-        rsaId: target.rsaId,
-        ed25519Id: target.ed25519Id,
-        host: dial.host,
-        port: dial.port,
-        worker: dial.worker,
-        createdMs: dial.createdMs,
-        slot: -1,
-        generation: 0,
-        state: 'dialling',
-        inbound: false,
-        canonical: false,
-        isClient: false,
-      });
+      const handle = this.#insert(bucket, row);
       if (handle < 0) return { verdict: 'full', ...NOWHERE };
-      return { verdict: 'mine', worker: this.#worker, slot: -1, generation: 0, handle };
+      return { verdict: 'mine', worker: this.#worker, slot: row.slot, generation: row.generation, handle };
     });
   }
 
@@ -349,12 +332,11 @@ export class Roster {
   /** Fill a free row and link it, under the lock of its bucket. */
   #insert(bucket: number, row: RosterRow): number {
     assert(row.rsaId.length === RSA_BYTES, 'roster: an RSA id has 20 bytes');
-    assert(row.worker === this.#worker, 'roster: a row for another worker');
     const rows = this.#rows;
     const at = rows.take();
     if (at < 0) return -1;
     rows.write(at, RSA_AT, row.rsaId);
-    rows.write(at, HOST_AT, widen(row.host));
+    rows.write(at, HOST_AT, widen(row.address));
     rows.words[at + PORT] = row.port;
     rows.words[at + SLOT] = row.slot;
     rows.words[at + CHANNEL_GENERATION] = row.generation;

@@ -151,9 +151,6 @@ export const COUNTER_NAMES = [
   // The worker itself.
   'worker_bugs',
   'loop_turns',
-  'ntor_processed',
-  'ntor_v3_processed',
-  'relay_drop_cells',
   // Handshakes answered and messages taken, by kind.
   'ntor_processed',
   'ntor_v3_processed',
