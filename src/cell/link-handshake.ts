@@ -10,11 +10,13 @@
 import { isAnyIp } from '../bytes/address.ts';
 import { Reader } from '../bytes/reader.ts';
 import { Writer } from '../bytes/writer.ts';
-import { assert, Malformed } from '../fault.ts';
+import { assert } from '../fault.ts';
 
-/** Read the link protocols that a peer offers, in its order, doubles and unknown ones included. @throws Malformed */
+/**
+ * Read the link protocols that a peer offers, in its order, doubles and unknown ones included.
+ * @throws Malformed for an odd length
+ */
 export function decodeVersions(body: Uint8Array): number[] {
-  if (body.length % 2 !== 0) throw new Malformed('VERSIONS', 'odd length', body.length);
   const reader = new Reader(body, 'VERSIONS');
   const versions: number[] = [];
   while (reader.remaining > 0) versions.push(reader.u16());

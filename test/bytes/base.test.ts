@@ -80,6 +80,15 @@ describe('base64', () => {
     for (const text of wrong) expect([text, decodeBase64(text)]).toEqual([text, null]);
   });
 
+  test('refuses every last digit with bits that no byte uses', () => {
+    const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+    for (const [value, digit] of [...digits].entries()) {
+      expect(decodeBase64(`Z${digit}==`)?.length ?? null).toBe(value % 16 === 0 ? 1 : null);
+      expect(decodeBase64(`Zm${digit}`)?.length ?? null).toBe(value % 4 === 0 ? 2 : null);
+      expect(decodeBase64(`Zm9${digit}`)?.[2]).toBe((((9 + 52) << 6) & 0xc0) | value);
+    }
+  });
+
   test('has one spelling per value: any text that it reads, it prints', () => {
     const random = new Prng(64);
     const letters = 'ABab09+/==';
