@@ -158,6 +158,15 @@ export class Channel {
     }
   }
 
+  /** Stage bytes that are no cell: the tail of our handshake that the socket had not taken when the channel opened. */
+  stageRaw(bytes: Uint8Array): void {
+    if (this.stage === null) this.stage = this.shared.staging.take();
+    this.stage.set(bytes, 0);
+    this.stagedFrom = 0;
+    this.stagedTo = bytes.length;
+    this.congested = true;
+  }
+
   /** Send a cell that belongs to no queue (DESTROY, PADDING): before queued cells, bounded while congested. */
   putControl(bytes: Uint8Array, at: number): void {
     if (this.state !== OPEN) return;

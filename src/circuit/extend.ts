@@ -141,8 +141,24 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
       ipv4: target.ipv4 === null ? null : target.ipv4.host,
       ipv6: target.ipv6 === null ? null : target.ipv6.host,
     },
-    { host, port: endpoint.port, worker: plane.worker, createdMs: plane.nowMs },
+    {
+      rsaId,
+      ed25519Id,
+      address: host,
+      port: endpoint.port,
+      slot: -1,
+      generation: -1,
+      state: 'dialling',
+      inbound: false,
+      canonical: false,
+      isClient: false,
+      createdMs: plane.nowMs,
+    },
   );
+  if (choice.verdict === 'full') {
+    refuse(plane, row, Counter.roster_full, DestroyReason.RESOURCELIMIT);
+    return;
+  }
   if (choice.verdict === 'mine') {
     const slot = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
     if (slot < 0) {
@@ -168,8 +184,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
       row,
       table.generation[row]!,
       table.attempt[row]!,
-      choice.slot,
-      choice.generation,
+      choice.handle,
       create,
     )
   ) {
@@ -242,6 +257,7 @@ export function onCreated2(plane: CircuitPlane, row: number, body: Uint8Array): 
   // C tor passes a second CREATED2 back as a second EXTENDED2; the client is the one to judge it.
   plane.table.state[row] = OPEN;
   plane.counters.add(Counter.extend_succeeded, 1);
+  plane.onExtended(plane.table.port[row * 2 + PREV]!);
   originate(plane, row, RelayCommand.EXTENDED2, 0, encodeExtended2(handshake));
 }
 
@@ -266,12 +282,13 @@ export function onOpenLeg(
   ownerRow: number,
   ownerGeneration: number,
   attempt: number,
-  channelSlot: number,
-  channelGeneration: number,
+  rosterHandle: number,
   create: Uint8Array,
 ): void {
   const ring = plane.ports[worker]!;
-  const channel = plane.channels.get(channelSlot, channelGeneration);
+  // By roster row, not by slot: a dial just won may have had no slot yet when the other worker looked.
+  const place = plane.roster.locate(rosterHandle);
+  const channel = place === null ? null : plane.channels.get(place.slot, place.generation);
   if (channel === null) {
     ring.putControl(
       SlotKind.LEG_DESTROY,

@@ -70,6 +70,8 @@ export interface CircuitPlane {
   nowMs: number;
   /** No new circuits: shutting down. */
   hibernating: boolean;
+  /** A circuit of this channel now crosses us. */
+  onExtended(channelSlot: number): void;
   /** A control cell or message waits for the end of the batch. */
   wake(): void;
 }

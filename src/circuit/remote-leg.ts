@@ -17,7 +17,7 @@ import { cellBody } from './create.ts';
 import { onCreated2, onLegReady, onOpenLeg } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
 import { onRelayCell } from './relay-cell.ts';
-import type { RingPort } from './ring-port.ts';
+import { type RingPort, WORD } from './ring-port.ts';
 
 /** Take at most `max` slots out of the ring from one worker. Returns how many were taken. */
 export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): number {
@@ -58,7 +58,7 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
   if (kind === SlotKind.OPEN_LEG) {
     const at = offset + SLOT_HEADER_BYTES;
     const create = port.incoming.u8.slice(at, at + words[w + 6]!);
-    onOpenLeg(plane, port.worker, row, generation, attempt, words[w + 4]!, words[w + 5]!, create);
+    onOpenLeg(plane, port.worker, row, generation, attempt, words[w + 4]! + words[w + 5]! * WORD, create);
   } else if (kind === SlotKind.LEG_READY) {
     onLegReady(plane, port.worker, row, generation, attempt, words[w + 4]!, words[w + 5]!);
   } else if (kind === SlotKind.LEG_DESTROY) {

@@ -6,7 +6,7 @@
  * the channels whose cells came here are paused. Control messages that found no room are *owed* and go first. Words
  * of a slot: KIND, row, generation, attempt, then three more by kind.
  * - CELL: to (row, generation); payload is the cell.
- * - OPEN_LEG: from (row, generation, attempt); word 4 channel slot, 5 its generation, 6 length of the CREATE2 body.
+ * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2 body.
  * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
  * The attempt number tells an answer to this extend from one to an extend that was truncated.
@@ -14,6 +14,8 @@
 import { CELL_BYTES } from '../cell/cell.ts';
 import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 
+/** A roster handle is longer than one word. */
+export const WORD = 0x100000000;
 /** Numbers per owed control message: kind, row, generation, attempt, two more. */
 const OWED_WORDS = 6;
 
@@ -65,8 +67,7 @@ export class RingPort {
     row: number,
     generation: number,
     attempt: number,
-    channelSlot: number,
-    channelGeneration: number,
+    rosterHandle: number,
     create: Uint8Array,
   ): boolean {
     if (this.owedFrom < this.owed.length) return false;
@@ -79,8 +80,8 @@ export class RingPort {
     words[w + 1] = row;
     words[w + 2] = generation;
     words[w + 3] = attempt;
-    words[w + 4] = channelSlot;
-    words[w + 5] = channelGeneration;
+    words[w + 4] = rosterHandle % WORD;
+    words[w + 5] = Math.floor(rosterHandle / WORD);
     words[w + 6] = create.length;
     ring.u8.set(create, offset + SLOT_HEADER_BYTES);
     ring.commit();

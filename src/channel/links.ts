@@ -1,0 +1,412 @@
+/**
+ * The life of links: accepted or dialled, half open, shaking hands, open, idle, closed.
+ *
+ * Half-open links are bounded per address (over all workers) and in total, and have a deadline; a refused address is
+ * closed before a TLS byte is read. A link keeps the credentials of the listener that accepted it, so a handshake may
+ * span a rotation. An authenticated peer gets a row in the roster; a client gets none. Errors of a peer close its link
+ * with a counter and touch nothing else.
+ */
+import { type Endpoint, printEndpoint, printIp, sameIp } from '../bytes/address.ts';
+import { Malformed, Violation } from '../fault.ts';
+import { log, RateLimit, scrub, warnRateLimited } from '../log.ts';
+import type { AddressTable } from '../shm/address-table.ts';
+import type { WorkerOptions } from '../shm/letter.ts';
+import type { LinkCredentials } from '../shm/link-credentials.ts';
+import type { Roster } from '../shm/roster.ts';
+import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
+import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time/timer-wheel.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { type CellSink, Channel, type ChannelShared, CLOSED, DIALLING, HANDSHAKING, OPEN } from './channel.ts';
+import type { ChannelTable } from './channel-table.ts';
+import type { Framer } from './framer.ts';
+import { type HandshakeOutcome, LinkHandshake } from './handshake.ts';
+import type { LinkPadding } from './padding.ts';
+import { dial, type LinkEvents, type TlsSession } from './tls.ts';
+import type { Wire } from './wire.ts';
+
+/** The first half of a link's life. Dropped from the link when the channel opens. */
+interface HalfOpen {
+  credentials: LinkCredentials;
+  handshake: LinkHandshake | null;
+  /** Handshake bytes that the socket has not taken yet. */
+  unsent: Uint8Array;
+  /** Counted in the address table under this host. */
+  countedHost: Uint8Array | null;
+  expected: { rsaId: Uint8Array; ed25519Id: Uint8Array | null } | null;
+  timer: Timer;
+}
+
+/** What a socket belongs to. */
+export interface Link {
+  readonly channel: Channel;
+  halfOpen: HalfOpen | null;
+}
+
+/** A peer to dial. */
+export interface LinkTarget {
+  readonly rsaId: Uint8Array;
+  readonly ed25519Id: Uint8Array | null;
+  readonly host: Uint8Array;
+  readonly port: number;
+}
+
+/** What links need of their worker. */
+export interface LinksConfig {
+  readonly channels: ChannelTable;
+  readonly shared: ChannelShared;
+  readonly carries: BufferPool;
+  readonly framer: Framer;
+  readonly sink: CellSink;
+  readonly roster: Roster;
+  readonly halfOpen: AddressTable;
+  readonly counters: Scoreboard;
+  readonly wheel: TimerWheel;
+  readonly padding: LinkPadding;
+  readonly random: (n: number) => Uint8Array;
+  /** Seconds since 1970, for certificates and NETINFO. */
+  readonly wallSec: () => number;
+  /** Start or join the current batch; returns monotonic milliseconds. */
+  readonly beginBatch: () => number;
+}
+
+const NOTHING = new Uint8Array(0);
+/** A channel that takes no new circuits and carries none is closed after this. */
+const BAD_IDLE_MS = 10_000;
+/** C tor warns of a peer's clock that is off by more than an hour. */
+const SKEW_NOTICE_SEC = 3600;
+
+const protocolWarnings = new RateLimit(60_000);
+const halfOpenWarnings = new RateLimit(600_000);
+
+/** All links of one worker. */
+export class Links implements LinkEvents<Link>, TimerTarget {
+  private readonly config: LinksConfig;
+  private readonly bySlot: (Link | null)[] = [];
+  options: WorkerOptions;
+  /** Newest credentials, for dials. Accepted links carry those of their listener. */
+  credentials: LinkCredentials;
+  private halfOpenCount = 0;
+
+  constructor(config: LinksConfig, options: WorkerOptions, credentials: LinkCredentials) {
+    this.config = config;
+    this.options = options;
+    this.credentials = credentials;
+  }
+
+  /** Links whose handshake is not through. */
+  get halfOpen(): number {
+    return this.halfOpenCount;
+  }
+
+  onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): Link | null {
+    const { counters } = this.config;
+    const nowMs = this.config.beginBatch();
+    if (this.halfOpenCount >= this.options.halfOpenMax) {
+      counters.add(Counter.link_refused_total, 1);
+      warnRateLimited(halfOpenWarnings, 'net', 'Refusing new connections: too many have not finished their handshake.');
+      return null;
+    }
+    if (!this.config.halfOpen.increment(remote.host, this.options.halfOpenPerAddressMax)) {
+      counters.add(Counter.link_refused_per_address, 1);
+      return null;
+    }
+    counters.add(Counter.links_accepted, 1);
+    const link = this.addLink(false, remote.host, remote.port, credentials, nowMs);
+    link.halfOpen!.countedHost = remote.host;
+    link.channel.wire = wire;
+    return link;
+  }
+
+  /** Dial a peer. Returns the new channel; it opens or closes later, and the sink is told. */
+  dial(target: LinkTarget, rosterHandle: number): Channel {
+    const nowMs = this.config.beginBatch();
+    const { counters, roster, random } = this.config;
+    counters.add(Counter.links_dialled, 1);
+    const link = this.addLink(true, target.host, target.port, this.credentials, nowMs);
+    const { channel } = link;
+    link.halfOpen!.expected = { rsaId: target.rsaId, ed25519Id: target.ed25519Id };
+    channel.rosterHandle = rosterHandle;
+    roster.setSlot(rosterHandle, channel.slot, channel.generation);
+    dial<Link>(
+      {
+        link,
+        host: printIp(target.host),
+        port: target.port,
+        bind: target.host.length === 4 ? this.options.bindIpv4 : this.options.bindIpv6,
+        serverName: randomServerName(random),
+      },
+      this,
+      (wire) => {
+        if (channel.state !== DIALLING) return false;
+        channel.state = HANDSHAKING;
+        channel.wire = wire;
+        return true;
+      },
+      () => {
+        this.config.beginBatch();
+        counters.add(Counter.link_dial_failed, 1);
+        log.info('or', () => `Could not connect to ${scrub(printEndpoint(target))}.`);
+        this.close(channel);
+      },
+    );
+    return channel;
+  }
+
+  private addLink(
+    initiated: boolean,
+    host: Uint8Array,
+    port: number,
+    credentials: LinkCredentials,
+    nowMs: number,
+  ): Link {
+    const channel = this.config.channels.add(this.config.shared, initiated, host, port);
+    const timer = this.config.wheel.schedule(nowMs + this.options.handshakeTimeoutMs, this, channel.slot);
+    const link: Link = {
+      channel,
+      halfOpen: { credentials, handshake: null, unsent: NOTHING, countedHost: null, expected: null, timer },
+    };
+    this.bySlot[channel.slot] = link;
+    this.halfOpenCount++;
+    return link;
+  }
+
+  /** A half-open link's deadline. */
+  onTimer(slot: number): void {
+    const link = this.bySlot[slot] ?? null;
+    if (link === null || link.halfOpen === null) return;
+    link.halfOpen.timer = NO_TIMER;
+    this.config.counters.add(Counter.link_handshake_timeout, 1);
+    this.close(link.channel);
+  }
+
+  onSecured(link: Link, session: TlsSession): void {
+    const { halfOpen, channel } = link;
+    if (halfOpen === null || channel.state !== HANDSHAKING) return;
+    this.config.beginBatch();
+    const { wallSec, random } = this.config;
+    halfOpen.handshake = new LinkHandshake({
+      role: channel.initiated ? 'initiator' : 'responder',
+      credentials: halfOpen.credentials,
+      tls: session,
+      peerAddress: channel.peerHost,
+      ownAddresses: this.options.ownAddresses,
+      nowSec: wallSec,
+      random: (n) => random(n).slice(),
+      ...(halfOpen.expected === null ? {} : { expected: halfOpen.expected }),
+    });
+    this.sendHandshake(link, halfOpen.handshake.start());
+  }
+
+  onData(link: Link, chunk: Uint8Array): void {
+    const nowMs = this.config.beginBatch();
+    const { channel } = link;
+    this.config.counters.add(Counter.bytes_read, chunk.length);
+    if (channel.state === OPEN) {
+      channel.lastReadMs = nowMs;
+      this.config.framer.feed(channel, chunk);
+      return;
+    }
+    const handshake = link.halfOpen === null ? null : link.halfOpen.handshake;
+    if (channel.state !== HANDSHAKING || handshake === null) return;
+    try {
+      const step = handshake.receive(chunk);
+      if (step.write.length > 0) this.sendHandshake(link, step.write);
+      if (step.outcome === null || channel.state !== HANDSHAKING) return;
+      this.open(link, step.outcome, nowMs);
+      if (step.rest.length > 0 && channel.state === OPEN) this.config.framer.feed(channel, step.rest);
+    } catch (error) {
+      this.refuse(channel, error);
+    }
+  }
+
+  /** The peer erred: count, say so seldom, close its link. */
+  private refuse(channel: Channel, error: unknown): void {
+    const { counters } = this.config;
+    if (error instanceof Violation) counters.bump(error.counter);
+    else if (error instanceof Malformed) counters.add(Counter.link_handshake_malformed, 1);
+    else throw error;
+    const text = (): string => `Closing a link to ${scrub(printEndpoint(peerOf(channel)))}: ${error.message}`;
+    if (channel.initiated) warnRateLimited(protocolWarnings, 'protocol', text);
+    else log.info('protocol', text);
+    this.close(channel);
+  }
+
+  private sendHandshake(link: Link, bytes: Uint8Array): void {
+    const { halfOpen, channel } = link;
+    if (halfOpen === null || channel.wire === null || bytes.length === 0) return;
+    if (halfOpen.unsent.length > 0) {
+      halfOpen.unsent = join(halfOpen.unsent, bytes);
+      return;
+    }
+    const taken = channel.wire.write(bytes, 0, bytes.length);
+    this.config.counters.add(Counter.bytes_written, taken);
+    if (taken < bytes.length) halfOpen.unsent = bytes.slice(taken);
+  }
+
+  private open(link: Link, outcome: HandshakeOutcome, nowMs: number): void {
+    const { channel } = link;
+    const { roster, counters } = this.config;
+    const { unsent } = link.halfOpen!;
+    this.endHalfOpen(link);
+    channel.state = OPEN;
+    channel.linkProtocol = outcome.linkProtocol;
+    channel.openedMs = nowMs;
+    channel.lastReadMs = nowMs;
+    channel.lastWriteMs = nowMs;
+    counters.add(Counter.channels_opened, 1);
+    counters.add(Counter.links_opened, 1);
+    channel.canonical = outcome.peerAddresses.some((address) => sameIp(address, channel.peerHost));
+    this.noteSkew(channel, outcome);
+    if (outcome.peer !== null) {
+      channel.isClient = false;
+      channel.peerRsaId = outcome.peer.rsaId;
+      channel.peerEd25519Id = outcome.peer.ed25519Id;
+      if (channel.initiated) {
+        const { canonical } = channel;
+        const canonicalToPeer =
+          outcome.ourAddressSeen !== null &&
+          this.options.ownAddresses.some((own) => sameIp(own, outcome.ourAddressSeen!));
+        roster.setOpen(channel.rosterHandle, { ed25519Id: outcome.peer.ed25519Id, canonical, canonicalToPeer });
+      } else {
+        channel.rosterHandle = roster.insert({
+          rsaId: outcome.peer.rsaId,
+          ed25519Id: outcome.peer.ed25519Id,
+          address: channel.peerHost,
+          port: channel.peerPort,
+          slot: channel.slot,
+          generation: channel.generation,
+          state: 'open',
+          inbound: true,
+          canonical: channel.canonical,
+          isClient: false,
+          createdMs: nowMs,
+        });
+        if (channel.rosterHandle < 0) counters.add(Counter.roster_full, 1);
+      }
+      roster.markSuperseded(outcome.peer.rsaId, nowMs);
+    }
+    if (unsent.length > 0) channel.stageRaw(unsent);
+    this.config.padding.onOpen(channel, nowMs);
+    this.config.sink.onChannelOpen(channel);
+  }
+
+  private noteSkew(channel: Channel, outcome: HandshakeOutcome): void {
+    const skew = outcome.clockSkewSec;
+    if (skew === null || Math.abs(skew) < SKEW_NOTICE_SEC || !channel.initiated) return;
+    this.config.counters.add(Counter.link_clock_skew, 1);
+    const peer = scrub(printEndpoint(peerOf(channel)));
+    const direction = skew > 0 ? 'ahead of' : 'behind';
+    log.info('general', `Our clock is ${Math.abs(skew)} seconds ${direction} that of the relay at ${peer}.`);
+  }
+
+  private endHalfOpen(link: Link): void {
+    const { halfOpen } = link;
+    if (halfOpen === null) return;
+    link.halfOpen = null;
+    this.halfOpenCount--;
+    if (halfOpen.timer !== NO_TIMER) this.config.wheel.cancel(halfOpen.timer);
+    if (halfOpen.countedHost !== null) this.config.halfOpen.decrement(halfOpen.countedHost);
+  }
+
+  onDrain(link: Link): void {
+    this.config.beginBatch();
+    const { channel, halfOpen } = link;
+    if (channel.state === OPEN) {
+      channel.drain();
+      return;
+    }
+    if (halfOpen === null || halfOpen.unsent.length === 0 || channel.wire === null) return;
+    const bytes = halfOpen.unsent;
+    halfOpen.unsent = NOTHING;
+    this.sendHandshake(link, bytes);
+  }
+
+  onGone(link: Link): void {
+    this.config.beginBatch();
+    const { channel } = link;
+    if (channel.state === CLOSED) return;
+    if (channel.state !== OPEN) this.config.counters.add(Counter.link_tls_failed, 1);
+    channel.wire = null;
+    this.close(channel);
+  }
+
+  /** Close a channel in any state. Its circuits die, its buffers and rows are given back. Idempotent. */
+  close(channel: Channel): void {
+    if (channel.state === CLOSED) return;
+    const link = this.bySlot[channel.slot]!;
+    const wasOpen = channel.state === OPEN;
+    const { wire } = channel;
+    if (wasOpen && wire !== null && !channel.congested) channel.flush();
+    if (channel.state === (CLOSED as number)) return;
+    channel.state = CLOSED;
+    this.bySlot[channel.slot] = null;
+    this.endHalfOpen(link);
+    this.config.counters.add(wasOpen ? Counter.channels_closed : Counter.links_closed, 1);
+    if (channel.rosterHandle >= 0) this.config.roster.remove(channel.rosterHandle);
+    this.config.padding.onClose(channel);
+    this.config.sink.onChannelClosed(channel);
+    channel.release(this.config.carries);
+    this.config.channels.remove(channel);
+    if (wire === null) return;
+    if (wasOpen) wire.close();
+    else wire.abort();
+  }
+
+  /** Look after open channels, about once a second: superseded ones, idle ones. */
+  sweep(nowMs: number): void {
+    const { roster, counters } = this.config;
+    const { bySlot } = this.config.channels;
+    for (let slot = 0; slot < bySlot.length; slot++) {
+      const channel = bySlot[slot] ?? null;
+      if (channel === null || channel.state !== OPEN) continue;
+      if (!channel.bad && channel.rosterHandle >= 0 && roster.isBad(channel.rosterHandle)) {
+        channel.bad = true;
+        counters.add(Counter.channel_superseded, 1);
+      }
+      if (channel.legCount > 0) continue;
+      const idleMs = nowMs - channel.idleSinceMs;
+      const limitMs = channel.bad
+        ? BAD_IDLE_MS
+        : channel.isClient
+          ? this.options.idleClientTimeoutMs
+          : this.options.idleRelayTimeoutMs;
+      if (idleMs < limitMs) continue;
+      counters.add(channel.bad ? Counter.channel_bad_closed : Counter.channel_idle_closed, 1);
+      this.close(channel);
+    }
+  }
+
+  /** Count our half-open links again, after main cleared the table because a worker died. */
+  recountHalfOpen(): void {
+    for (const link of this.bySlot) {
+      const host = link?.halfOpen?.countedHost ?? null;
+      if (host !== null) this.config.halfOpen.increment(host, Number.MAX_SAFE_INTEGER);
+    }
+  }
+
+  /** Close everything: the worker stops. */
+  closeAll(): void {
+    for (const link of [...this.bySlot]) if (link !== null && link !== undefined) this.close(link.channel);
+  }
+}
+
+function peerOf(channel: Channel): Endpoint {
+  return { host: channel.peerHost, port: channel.peerPort };
+}
+
+function join(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const out = new Uint8Array(a.length + b.length);
+  out.set(a);
+  out.set(b, a.length);
+  return out;
+}
+
+/** A made-up name for SNI, of the form that C tor uses. */
+function randomServerName(random: (n: number) => Uint8Array): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+  const bytes = random(20);
+  let name = '';
+  const length = 8 + (bytes[0]! % 12);
+  for (let i = 0; i < length; i++) name += alphabet[bytes[i]! & 31];
+  return `www.${name}.com`;
+}

@@ -1,0 +1,209 @@
+/**
+ * The only file that touches OR sockets: accepting on a lent listening fd, dialling, and the facts of a TLS session.
+ *
+ * TLS is transport here: no certificate is judged by it. Each listener remembers the credentials that it serves, so
+ * that a connection made before a rotation proves itself with the certificate that it was in fact served. Events go
+ * to a `LinkEvents`; a socket's `data` is the link that the events belong to.
+ */
+import type { Socket } from 'bun';
+import { type Endpoint, parseIp, unmapIp } from '../bytes/address.ts';
+import type { LinkCredentials } from '../shm/link-credentials.ts';
+import type { Wire } from './wire.ts';
+
+/** What the TLS session of a link says, once it is up. */
+export interface TlsSession {
+  /** DER of the certificate that the responder of this connection served. */
+  readonly responderCertDer: Uint8Array;
+  /** RFC 5705 keying material; the same on both sides. */
+  exportKeyingMaterial(label: string, context: Uint8Array, length: number): Uint8Array;
+}
+
+/** Takes the events of one kind of link object. `L` is what the owner keeps per socket. */
+export interface LinkEvents<L> {
+  /** A peer connected, before any TLS byte was read. Null refuses it at no further cost. */
+  onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): L | null;
+  /** TLS is up. */
+  onSecured(link: L, session: TlsSession): void;
+  /** Decrypted bytes: the receiver's to keep and to change. */
+  onData(link: L, chunk: Uint8Array): void;
+  /** The socket takes bytes again. May come without need. */
+  onDrain(link: L): void;
+  /** The socket is gone. Comes once, also after our own close. */
+  onGone(link: L): void;
+}
+
+interface SocketState<L> {
+  link: L | null;
+  readonly credentials: LinkCredentials | null;
+}
+
+type TlsSocket<L> = Socket<SocketState<L>> & {
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array): Uint8Array;
+};
+
+class SocketWire<L> implements Wire {
+  private readonly socket: Socket<SocketState<L>>;
+
+  constructor(socket: Socket<SocketState<L>>) {
+    this.socket = socket;
+  }
+
+  write(bytes: Uint8Array, from: number, length: number): number {
+    const taken = this.socket.write(bytes, from, length);
+    return taken > 0 ? taken : 0;
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  close(): void {
+    this.socket.end();
+  }
+
+  abort(): void {
+    this.socket.terminate();
+  }
+}
+
+function handlersFor<L>(events: LinkEvents<L>) {
+  return {
+    handshake(socket: Socket<SocketState<L>>, success: boolean): void {
+      const { link, credentials } = socket.data;
+      if (link === null) return;
+      // With verification off, `success` tells of the session alone.
+      if (!success && !isUp(socket)) {
+        socket.terminate();
+        return;
+      }
+      const served = credentials?.tlsCertDer ?? peerCertificate(socket);
+      if (served === null) {
+        socket.terminate();
+        return;
+      }
+      events.onSecured(link, {
+        responderCertDer: served,
+        exportKeyingMaterial: (label, context, length) =>
+          new Uint8Array((socket as TlsSocket<L>).exportKeyingMaterial(length, label, Buffer.from(context))),
+      });
+    },
+    data(socket: Socket<SocketState<L>>, chunk: Uint8Array): void {
+      const { link } = socket.data;
+      if (link !== null) events.onData(link, chunk);
+    },
+    drain(socket: Socket<SocketState<L>>): void {
+      const { link } = socket.data;
+      if (link !== null) events.onDrain(link);
+    },
+    close(socket: Socket<SocketState<L>>): void {
+      const { link } = socket.data;
+      socket.data.link = null;
+      if (link !== null) events.onGone(link);
+    },
+    error(): void {},
+  };
+}
+
+function isUp<L>(socket: Socket<SocketState<L>>): boolean {
+  return socket.getCipher() !== undefined && socket.getCipher() !== null;
+}
+
+function peerCertificate<L>(socket: Socket<SocketState<L>>): Uint8Array | null {
+  const certificate = socket.getPeerX509Certificate();
+  return certificate === undefined || certificate === null ? null : new Uint8Array(certificate.raw);
+}
+
+function remoteOf<L>(socket: Socket<SocketState<L>>): Endpoint | null {
+  const host = parseIp(socket.remoteAddress);
+  return host === null ? null : { host: unmapIp(host), port: socket.remotePort };
+}
+
+/** One listening socket with one generation of credentials. */
+export interface Listening {
+  /** Accept no more; connections live on. */
+  stop(): void;
+}
+
+/** Accept TLS connections on a listening fd. The fd is ours from here on. */
+export function listenOn<L>(fd: number, credentials: LinkCredentials, events: LinkEvents<L>): Listening {
+  const options = {
+    fd,
+    tls: { key: credentials.tlsKeyPem, cert: credentials.tlsCertPem },
+    data: undefined,
+    socket: {
+      ...handlersFor(events),
+      open(socket: Socket<SocketState<L>>): void {
+        socket.data = { link: null, credentials };
+        const remote = remoteOf(socket);
+        if (remote === null) {
+          socket.terminate();
+          return;
+        }
+        const link = events.onAccept(new SocketWire(socket), remote, credentials);
+        if (link === null) socket.terminate();
+        else socket.data.link = link;
+      },
+    },
+  };
+  // Bun takes `fd` here, its type declarations do not know it yet.
+  const listener = Bun.listen(options as unknown as Parameters<typeof Bun.listen>[0]);
+  return {
+    stop(): void {
+      listener.stop(false);
+    },
+  };
+}
+
+/** What a dial needs. */
+export interface DialRequest<L> {
+  readonly link: L;
+  /** Address as text, without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Source address, or null for the kernel's choice. */
+  readonly bind: string | null;
+  /** Server name to show; C tor shows a random one. */
+  readonly serverName: string;
+}
+
+/**
+ * Dial a peer. `onWire` is called with the wire when TCP is up and tells whether it is still wanted; `onFailed` is
+ * called instead when it never comes up.
+ */
+export function dial<L>(
+  request: DialRequest<L>,
+  events: LinkEvents<L>,
+  onWire: (wire: Wire) => boolean,
+  onFailed: () => void,
+): void {
+  let opened = false;
+  const failed = (): void => {
+    if (!opened) onFailed();
+  };
+  const options = {
+    hostname: request.host,
+    port: request.port,
+    ...(request.bind === null ? {} : { localAddress: request.bind }),
+    tls: { rejectUnauthorized: false, serverName: request.serverName, checkServerIdentity: () => undefined },
+    data: { link: null, credentials: null } as SocketState<L>,
+    socket: {
+      ...handlersFor(events),
+      open(socket: Socket<SocketState<L>>): void {
+        opened = true;
+        socket.data = { link: request.link, credentials: null };
+        if (!onWire(new SocketWire(socket))) {
+          socket.data.link = null;
+          socket.terminate();
+        }
+      },
+      connectError(): void {
+        failed();
+      },
+    },
+  };
+  Bun.connect(options as unknown as Parameters<typeof Bun.connect<SocketState<L>>>[0]).catch(failed);
+}
