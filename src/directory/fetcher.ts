@@ -130,8 +130,8 @@ export class Fetcher {
       const consensus = this.#config.network.consensus(flavour);
       const isDue = nowSec >= errand.dueSec;
       // A clock that jumped past valid-until makes a consensus of any date due.
-      const isDead =
-        errand.backoff.failures === 0 && (consensus === null || nowSec > consensus.validUntilSec);
+      const isIdle = errand.backoff.failures === 0 && !this.#config.network.isWaiting(flavour);
+      const isDead = isIdle && (consensus === null || nowSec > consensus.validUntilSec);
       if (isDue || isDead) this.#fetchConsensus(flavour, errand);
       else this.#armConsensus(flavour, errand);
     });

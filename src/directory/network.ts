@@ -311,7 +311,11 @@ function printOwnStatus(own: OwnStatus): string {
 }
 
 function printDuration(sec: number): string {
-  if (sec < 3600) return `${Math.floor(sec / 60)} minutes`;
-  if (sec < 2 * 86400) return `${Math.floor(sec / 3600)} hours and ${Math.floor((sec % 3600) / 60)} minutes`;
-  return `${Math.floor(sec / 86400)} days`;
+  if (sec < 3600) return count(Math.floor(sec / 60), 'minute');
+  if (sec >= 2 * 86400) return count(Math.floor(sec / 86400), 'day');
+  return `${count(Math.floor(sec / 3600), 'hour')} and ${count(Math.floor((sec % 3600) / 60), 'minute')}`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

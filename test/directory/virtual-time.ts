@@ -11,6 +11,7 @@ interface Due {
 export class VirtualTime implements Timing {
   #ms: number;
   readonly #startMs: number;
+  #jumpSec = 0;
   #order = 0;
   #due: Due[] = [];
 
@@ -20,7 +21,7 @@ export class VirtualTime implements Timing {
   }
 
   nowSec(): number {
-    return Math.floor(this.#ms / 1000);
+    return Math.floor(this.#ms / 1000) + this.#jumpSec;
   }
 
   nowMs(): number {
@@ -33,6 +34,11 @@ export class VirtualTime implements Timing {
     return () => {
       this.#due = this.#due.filter((other) => other !== due);
     };
+  }
+
+  /** Let the wall clock jump; the timers notice nothing. */
+  jump(sec: number): void {
+    this.#jumpSec += sec;
   }
 
   /** Delays until each armed timer, in milliseconds, soonest first. */
