@@ -9,14 +9,14 @@
 import { type Endpoint, printEndpoint, printIp, sameIp } from '../bytes/address.ts';
 import { Malformed, Violation } from '../fault.ts';
 import { log, RateLimit, scrub, warnRateLimited } from '../log.ts';
-import type { AddressTable } from '../shm/address-table.ts';
+import { Admission, type AddressTable } from '../shm/address-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import type { Roster } from '../shm/roster.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
 import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time/timer-wheel.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import { type CellSink, Channel, type ChannelShared, CLOSED, DIALLING, HANDSHAKING, OPEN } from './channel.ts';
+import { type CellSink, type Channel, type ChannelShared, CLOSED, DIALLING, HANDSHAKING, OPEN } from './channel.ts';
 import type { ChannelTable } from './channel-table.ts';
 import type { Framer } from './framer.ts';
 import { type HandshakeOutcome, LinkHandshake } from './handshake.ts';
@@ -101,13 +101,15 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): Link | null {
     const { counters } = this.config;
     const nowMs = this.config.beginBatch();
-    if (this.halfOpenCount >= this.options.halfOpenMax) {
-      counters.add(Counter.link_refused_total, 1);
-      warnRateLimited(halfOpenWarnings, 'net', 'Refusing new connections: too many have not finished their handshake.');
+    const { halfOpenPerAddressMax, halfOpenMax } = this.options;
+    const verdict = this.config.halfOpen.admit(remote.host, halfOpenPerAddressMax, halfOpenMax);
+    if (verdict === Admission.ADDRESS_FULL) {
+      counters.add(Counter.link_refused_per_address, 1);
       return null;
     }
-    if (!this.config.halfOpen.increment(remote.host, this.options.halfOpenPerAddressMax)) {
-      counters.add(Counter.link_refused_per_address, 1);
+    if (verdict !== Admission.ADMITTED) {
+      counters.add(Counter.link_refused_total, 1);
+      warnRateLimited(halfOpenWarnings, 'net', 'Refusing new connections: too many have not finished their handshake.');
       return null;
     }
     counters.add(Counter.links_accepted, 1);
@@ -213,7 +215,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       if (step.write.length > 0) this.sendHandshake(link, step.write);
       if (step.outcome === null || channel.state !== HANDSHAKING) return;
       this.open(link, step.outcome, nowMs);
-      if (step.rest.length > 0 && channel.state === OPEN) this.config.framer.feed(channel, step.rest);
+      if (step.rest.length > 0 && isOpen(channel)) this.config.framer.feed(channel, step.rest);
     } catch (error) {
       this.refuse(channel, error);
     }
@@ -337,7 +339,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const wasOpen = channel.state === OPEN;
     const { wire } = channel;
     if (wasOpen && wire !== null && !channel.congested) channel.flush();
-    if (channel.state === (CLOSED as number)) return;
+    if (wasOpen && !isOpen(channel)) return;
     channel.state = CLOSED;
     this.bySlot[channel.slot] = null;
     this.endHalfOpen(link);
@@ -376,18 +378,15 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     }
   }
 
-  /** Count our half-open links again, after main cleared the table because a worker died. */
-  recountHalfOpen(): void {
-    for (const link of this.bySlot) {
-      const host = link?.halfOpen?.countedHost ?? null;
-      if (host !== null) this.config.halfOpen.increment(host, Number.MAX_SAFE_INTEGER);
-    }
-  }
-
   /** Close everything: the worker stops. */
   closeAll(): void {
     for (const link of [...this.bySlot]) if (link !== null && link !== undefined) this.close(link.channel);
   }
+}
+
+/** Asked anew after a call that may have closed the channel. */
+function isOpen(channel: Channel): boolean {
+  return channel.state === OPEN;
 }
 
 function peerOf(channel: Channel): Endpoint {

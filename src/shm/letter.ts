@@ -90,8 +90,6 @@ export type LetterToWorker =
   | { readonly kind: 'detach'; readonly generation: number; readonly worker: number }
   /** Its successor starts: use these rings, and count our half-open links again. */
   | { readonly kind: 'attach'; readonly generation: number; readonly rings: RingPair }
-  /** Main cleared the half-open table: add yours again. */
-  | { readonly kind: 'recount'; readonly generation: number }
   /** Shutting down: take no new connections and circuits, carry the rest on. */
   | { readonly kind: 'close-listeners'; readonly generation: number }
   | { readonly kind: 'stop'; readonly generation: number }

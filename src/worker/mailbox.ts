@@ -51,9 +51,6 @@ export class Mailbox {
       case 'attach':
         loop.attach(letter.rings);
         break;
-      case 'recount':
-        loop.links.recountHalfOpen();
-        break;
       case 'close-listeners':
         loop.closeListeners();
         break;

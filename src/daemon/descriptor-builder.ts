@@ -1,0 +1,79 @@
+/**
+ * Our server descriptor and extra-info, from what we are at this moment.
+ */
+import type { OnionKeys } from '../keys/onion-key.ts';
+import type { RelayIdentity } from '../keys/identity.ts';
+import type { AddressChoice } from '../directory/published-address.ts';
+import type { BuiltDescriptor } from '../directory/publisher.ts';
+import { printExtraInfo } from '../netdoc/extra-info.ts';
+import { printServerDescriptor } from '../netdoc/server-descriptor.ts';
+import type { RouterSigner } from '../netdoc/signature.ts';
+import type { RelayOptions } from '../torrc/relay-options.ts';
+import { PLATFORM, PROTOCOLS } from '../version.ts';
+
+/** Everything a descriptor is made of. */
+export interface DescriptorFacts {
+  readonly options: RelayOptions;
+  readonly identity: RelayIdentity;
+  readonly onionKeys: OnionKeys;
+  readonly address: AddressChoice;
+  readonly uptimeSec: number;
+  readonly observedBytesPerSec: number;
+  /** History lines of the extra-info document, without newlines. */
+  readonly historyLines: readonly string[];
+  readonly rotationDays: number;
+  readonly graceDays: number;
+  /** The consensus still wants the TAP key. */
+  readonly publishTap: boolean;
+}
+
+const DAY_SEC = 86_400;
+
+/** Print and sign both documents. */
+export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): BuiltDescriptor {
+  const { options, identity, onionKeys, address } = facts;
+  if (address.ipv4 === null) throw new Error('a descriptor needs an IPv4 address');
+  const signer: RouterSigner = {
+    rsa: identity.rsa,
+    ed25519Id: identity.ed25519Id,
+    signingCert: identity.signing.cert,
+    sign: identity.sign,
+  };
+  const extraInfo = printExtraInfo(
+    { nickname: options.nickname, publishedSec, histories: [], statistics: facts.historyLines },
+    signer,
+  );
+  const rate = relayLimit(options.bandwidthRate, options.relayBandwidthRate);
+  const burst = relayLimit(options.bandwidthBurst, options.relayBandwidthBurst);
+  const descriptor = printServerDescriptor(
+    {
+      nickname: options.nickname,
+      address: address.ipv4.host,
+      orPort: address.ipv4.port,
+      ipv6: address.ipv6,
+      platform: PLATFORM,
+      proto: PROTOCOLS,
+      publishedSec,
+      uptimeSec: facts.uptimeSec,
+      bandwidth: {
+        rate: Math.min(rate, options.maxAdvertisedBandwidth),
+        burst,
+        observed: Math.min(facts.observedBytesPerSec, rate, options.maxAdvertisedBandwidth),
+      },
+      extraInfoDigest: { sha1: extraInfo.digestSha1, sha256: extraInfo.digestSha256 },
+      ntorOnionKey: onionKeys.current,
+      ntorLifetimeSec: (facts.rotationDays + facts.graceDays) * DAY_SEC,
+      tapOnionKey: facts.publishTap ? onionKeys.legacyRsa : null,
+      family: [],
+      contact: options.contactInfo,
+      policy: ['reject *:*'],
+    },
+    signer,
+  );
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+  return { descriptor: text(descriptor.bytes), extraInfo: text(extraInfo.bytes) };
+}
+
+function relayLimit(all: number, relayed: number): number {
+  return relayed > 0 ? Math.min(all, relayed) : all;
+}

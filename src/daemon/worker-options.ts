@@ -1,0 +1,69 @@
+/**
+ * What workers act on, put together from torrc and the consensus. One place, so that a reload and a new consensus
+ * take the same road.
+ */
+import { printIp } from '../bytes/address.ts';
+import { SEVERITIES, type Severity } from '../log.ts';
+import type { ParamName } from '../netdoc/consensus-params.ts';
+import type { WorkerOptions } from '../shm/letter.ts';
+import type { RelayOptions } from '../torrc/relay-options.ts';
+
+/** Handshakes under way that one address may have. */
+const HALF_OPEN_PER_ADDRESS = 64;
+/** In a test network every relay and client has the same address. */
+const HALF_OPEN_PER_ADDRESS_TESTING = 1024;
+const HALF_OPEN_MAX = 8192;
+/** How long a link may take from TCP to NETINFO. */
+const HANDSHAKE_TIMEOUT_MS = 60_000;
+/** How long an extend may take; C tor gives up on a mute next hop after this. */
+const EXTEND_TIMEOUT_MS = 60_000;
+
+/** What the control plane knows that torrc does not say. */
+export interface Surroundings {
+  readonly generation: number;
+  /** The lowest severity that any log wants. */
+  readonly lowestSeverity: Severity;
+  readonly param: (name: ParamName, fallback?: number) => number;
+  /** Addresses that we publish or listen on. */
+  readonly ownAddresses: readonly Uint8Array[];
+  readonly ipv6Extends: boolean;
+}
+
+/** Put the workers' options together. */
+export function workerOptions(options: RelayOptions, around: Surroundings): WorkerOptions {
+  const { param } = around;
+  const bind = options.outboundBindAddress;
+  const ipv4 = bind.or.ipv4 ?? bind.any.ipv4;
+  const ipv6 = bind.or.ipv6 ?? bind.any.ipv6;
+  return Object.freeze({
+    generation: around.generation,
+    logThreshold: SEVERITIES.indexOf(around.lowestSeverity),
+    safeLogging: options.safeLogging,
+    extendAllowPrivateAddresses: options.extendAllowPrivateAddresses,
+    allowNonearlyExtend: param('AllowNonearlyExtend') === 1,
+    testingTorNetwork: options.testingTorNetwork,
+    bindIpv4: ipv4 === null ? null : printIp(ipv4),
+    bindIpv6: ipv6 === null ? null : printIp(ipv6),
+    ownAddresses: around.ownAddresses,
+    ipv6Extends: around.ipv6Extends,
+    maxOnionQueueDelayMs: options.maxOnionQueueDelayMs ?? param('MaxOnionQueueDelay'),
+    onionQueueCutoffMs: param('onion_queue_wait_cutoff') * 1000,
+    circQueueCellsMax: param('circ_max_cell_queue_size'),
+    ccSendmeInc: param('cc_sendme_inc'),
+    paddingEnabled: options.values['ConnectionPadding']?.[0] !== '0',
+    padRelays: param('nf_pad_relays') === 1,
+    paddingLowMs: param('nf_ito_low'),
+    paddingHighMs: param('nf_ito_high'),
+    idleRelayTimeoutMs: param('nf_conntimeout_relays') * 1000,
+    idleClientTimeoutMs: clientIdleMs(),
+    halfOpenPerAddressMax: options.testingTorNetwork ? HALF_OPEN_PER_ADDRESS_TESTING : HALF_OPEN_PER_ADDRESS,
+    halfOpenMax: HALF_OPEN_MAX,
+    handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+    extendTimeoutMs: EXTEND_TIMEOUT_MS,
+  });
+}
+
+/** C tor closes a client's idle link after about three minutes. */
+function clientIdleMs(): number {
+  return 185_000;
+}
