@@ -8,7 +8,13 @@ import {
   encodeRsaEdCrossCert,
 } from '../../src/crypto/certificate.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
-import { type Ed25519KeyPair, generateEd25519, signSeed } from '../../src/crypto/ed25519.ts';
+import {
+  type Ed25519KeyPair,
+  expandSeed,
+  generateEd25519,
+  publicFromExpanded,
+  signSeed,
+} from '../../src/crypto/ed25519.ts';
 import { fingerprint, generateRsa, type RsaKey, rsaToPem } from '../../src/crypto/rsa.ts';
 import { makeLegacyIdCertificate, makeLinkCertificate, pem } from '../../src/crypto/x509.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
@@ -63,24 +69,24 @@ export function makeIdCert(rsa: RsaKey, nowSec: number): Uint8Array {
 /** TLS keys take long to make and nobody's identity hangs on them. */
 let sharedTlsKey: RsaKey | null = null;
 
-/** Make a relay whose certificates are good at `nowSec`. `keep` keeps parts of an older one. */
-export function makeTestRelay(
-  nowSec: number,
-  keep: Partial<Pick<TestRelay, 'rsa' | 'identity'>> & { readonly generation?: number } = {},
-): TestRelay {
-  const rsa = keep.rsa ?? generateRsa(1024);
-  const identity = keep.identity ?? generateEd25519();
-  const signing = generateEd25519();
-  const auth = generateEd25519();
-  sharedTlsKey ??= generateRsa(2048);
-  const tlsCertDer = makeLinkCertificate({
-    key: sharedTlsKey,
-    commonName: 'www.subject.example.net',
-    issuerName: 'www.issuer.example.com',
-    notBeforeSec: nowSec - 86400,
-    notAfterSec: nowSec + 30 * 86400,
-    serial: crypto.getRandomValues(new Uint8Array(8)),
-  });
+/** Parts of a relay that are given instead of made up. */
+export interface GivenParts {
+  readonly rsa?: RsaKey;
+  readonly identity?: Ed25519KeyPair;
+  readonly signing?: Ed25519KeyPair;
+  readonly auth?: Ed25519KeyPair;
+  /** Then the relay has no TLS key. */
+  readonly tlsCertDer?: Uint8Array;
+  readonly generation?: number;
+}
+
+/** Make a relay whose certificates are good at `nowSec`. */
+export function makeTestRelay(nowSec: number, given: GivenParts = {}): TestRelay {
+  const rsa = given.rsa ?? generateRsa(1024);
+  const identity = given.identity ?? generateEd25519();
+  const signing = given.signing ?? generateEd25519();
+  const auth = given.auth ?? generateEd25519();
+  const tlsCertDer = given.tlsCertDer ?? makeTlsCert(nowSec);
   const expirationHours = Math.floor(nowSec / 3600) + 48;
   const bySigning = { signer: signing, expirationHours };
   const certs = new Map([
@@ -108,11 +114,11 @@ export function makeTestRelay(
     [CertType.RSA_CROSS, encodeRsaEdCrossCert(identity.publicKey, expirationHours, rsa)],
   ]);
   const credentials: LinkCredentials = {
-    generation: keep.generation ?? 1,
+    generation: given.generation ?? 1,
     rsaId: fingerprint(rsa.publicDer),
     rsaPublicDer: rsa.publicDer,
     ed25519Id: identity.publicKey,
-    tlsKeyPem: rsaToPem(sharedTlsKey),
+    tlsKeyPem: sharedTlsKey === null ? '' : rsaToPem(sharedTlsKey),
     tlsCertPem: pem(tlsCertDer, 'CERTIFICATE'),
     tlsCertDer,
     responderCerts: certsBody(certs, [2, 4, 5, 7]),
@@ -121,6 +127,25 @@ export function makeTestRelay(
     authPublic: auth.publicKey,
   };
   return { rsa, identity, signing, auth, tlsCertDer, certs, credentials };
+}
+
+function makeTlsCert(nowSec: number): Uint8Array {
+  sharedTlsKey ??= generateRsa(2048);
+  return makeLinkCertificate({
+    key: sharedTlsKey,
+    commonName: 'www.subject.example.net',
+    issuerName: 'www.issuer.example.com',
+    notBeforeSec: nowSec - 86400,
+    notAfterSec: nowSec + 30 * 86400,
+    serial: crypto.getRandomValues(new Uint8Array(8)),
+  });
+}
+
+/** Make an Ed25519 key pair from a seed of 32 equal bytes. */
+export function fixedEd25519(byte: number): Ed25519KeyPair {
+  const seed = new Uint8Array(32).fill(byte);
+  const expanded = expandSeed(seed);
+  return { seed, expanded, publicKey: publicFromExpanded(expanded) };
 }
 
 /** Encode a CERTS body from some certificates of a relay, in the order given; `changed` replaces some. */

@@ -145,9 +145,12 @@ describe('two relays', () => {
     const rotated = makeTestRelay(NOW_SEC, { rsa: bob.rsa, identity: bob.identity, generation: 2 });
     expect(rotated.tlsCertDer).not.toEqual(bob.tlsCertDer);
     const old = makePair(pairOptions);
+    const flight = old.responder.receive(old.initiator.start()).write;
     const young = makePair({ ...pairOptions, responder: rotated.credentials });
     expect(shakeHands(young).initiator.peer).toEqual(idsOf(bob));
-    expect(shakeHands(old).initiator.peer).toEqual(idsOf(bob));
+    const answer = old.initiator.receive(flight);
+    expect(answer.outcome?.peer).toEqual(idsOf(bob));
+    expect(old.responder.receive(answer.write).outcome?.peer).toEqual(idsOf(alice));
   });
 });
 

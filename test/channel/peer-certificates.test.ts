@@ -1,6 +1,4 @@
 import { describe, expect, test } from 'bun:test';
-import { readFileSync } from 'node:fs';
-import { decodeHex } from '../../src/bytes/base.ts';
 import {
   decodeAuthChallenge,
   decodeCerts,
@@ -13,6 +11,7 @@ import { sha256 } from '../../src/crypto/digest.ts';
 import { generateRsa } from '../../src/crypto/rsa.ts';
 import { makeLegacyIdCertificate, makeLinkCertificate } from '../../src/crypto/x509.ts';
 import { Malformed } from '../../src/fault.ts';
+import { readVectors } from '../vectors/read.ts';
 import { certsBody, makeEdCert, makeIdCert, makeTestRelay } from './credentials.ts';
 import { NOW_SEC } from './pair.ts';
 import { expectMalformed, expectViolation } from './script.ts';
@@ -311,14 +310,7 @@ describe('truncation', () => {
 });
 
 describe('a network of C tors', () => {
-  const vectors = new Map(
-    readFileSync(new URL('../vectors/link-handshake.txt', import.meta.url), 'utf8')
-      .split('\n')
-      .filter((line) => line !== '' && !line.startsWith('#'))
-      .map((line) => line.split(' ') as [string, string])
-      .map(([name, hex]) => [name, decodeHex(hex)!]),
-  );
-  const vector = (name: string) => vectors.get(name)!;
+  const vector = readVectors('link-handshake.txt');
   const certs = new Map([2, 4, 5, 7].map((type) => [type, vector(`cert${type}`)]));
   const nowSec = Date.UTC(2020, 8, 26, 18, 1, 20) / 1000;
   const digest = vector('tls-cert-sha256');
