@@ -7,6 +7,7 @@
  * @source dir-spec "Extra-info document format"
  */
 import { encodeHex } from '../bytes/base.ts';
+import { equal } from '../bytes/secret.ts';
 import { sha1, sha256 } from '../crypto/digest.ts';
 import { assert, Malformed } from '../fault.ts';
 import {
@@ -175,6 +176,6 @@ export function parseExtraInfo(text: DocumentText): ExtraInfo {
  * @throws Malformed
  */
 export function verifyExtraInfo(extraInfo: ExtraInfo, rsaDer: Uint8Array, nowSec: number): void {
-  if (Buffer.compare(sha1(rsaDer), extraInfo.rsaId) !== 0) throw new Malformed(NOUN, 'is of another relay');
+  if (!equal(sha1(rsaDer), extraInfo.rsaId)) throw new Malformed(NOUN, 'is of another relay');
   checkRouterSeal(NOUN, extraInfo.seal, rsaDer, nowSec);
 }

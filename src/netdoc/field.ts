@@ -51,7 +51,7 @@ export function printTime(sec: number): string {
 
 /** Read a whole line as a time. @throws Malformed */
 export function timeField(item: Item): number {
-  const sec = parseTime(item.rest.trimEnd());
+  const sec = parseTime(item.rest);
   if (sec === null) throw item.malformed('is not a time');
   return sec;
 }
@@ -124,9 +124,4 @@ export function printSpacedFingerprint(rsaId: Uint8Array): string {
   return encodeHex(rsaId)
     .replace(/(.{4})/g, '$1 ')
     .trimEnd();
-}
-
-/** Order two byte strings as memcmp does. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  return Buffer.compare(a, b);
 }
