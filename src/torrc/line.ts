@@ -76,7 +76,7 @@ function parseInto(out: TorrcLine[], text: string, file: string, readInclude: Re
     const files = line.value === '' ? 'it names no file' : readInclude(line.value);
     if (typeof files === 'string') {
       throw new OperatorError(
-        `%include ${line.value} cannot be read: ${files}`,
+        `${`%include ${line.value}`.trimEnd()} cannot be read: ${files}`,
         whereOf(line),
         'name a file, a folder or a pattern that matches some',
       );

@@ -5,46 +5,8 @@
  */
 
 import { OperatorError } from '../fault.ts';
+import { DOMAINS, type Domain, SEVERITIES, type Severity } from '../log.ts';
 import { type TorrcLine, whereOf } from './line.ts';
-
-/** Severities from the least to the most serious. */
-export const LOG_SEVERITIES = ['debug', 'info', 'notice', 'warn', 'err'] as const;
-export type LogSeverity = (typeof LOG_SEVERITIES)[number];
-
-/** Log domains, as C tor names them. */
-export const LOG_DOMAINS = [
-  'general',
-  'crypto',
-  'net',
-  'config',
-  'fs',
-  'protocol',
-  'mm',
-  'http',
-  'app',
-  'control',
-  'circ',
-  'rend',
-  'bug',
-  'dir',
-  'dirserv',
-  'or',
-  'edge',
-  'acct',
-  'hist',
-  'handshake',
-  'heartbeat',
-  'channel',
-  'sched',
-  'guard',
-  'consdiff',
-  'dos',
-  'process',
-  'pt',
-  'btrack',
-  'mesg',
-] as const;
-export type LogDomain = (typeof LOG_DOMAINS)[number];
 
 /** Where records go. */
 export type LogTarget =
@@ -53,7 +15,7 @@ export type LogTarget =
 
 /** One Log line: the domains that each severity is logged for, and where to. */
 export interface LogRule {
-  readonly domains: Readonly<Record<LogSeverity, readonly LogDomain[]>>;
+  readonly domains: Readonly<Record<Severity, readonly Domain[]>>;
   readonly target: LogTarget;
   readonly where: string;
 }
@@ -67,7 +29,7 @@ const HINT = 'write for example Log notice stdout, or Log [or,channel]debug noti
  */
 export function parseLogLine(line: TorrcLine, expandPath: (path: string) => string): LogRule {
   const where = whereOf(line);
-  const masks: Record<LogSeverity, Set<LogDomain>> = {
+  const masks: Record<Severity, Set<Domain>> = {
     debug: new Set(),
     info: new Set(),
     notice: new Set(),
@@ -78,7 +40,7 @@ export function parseLogLine(line: TorrcLine, expandPath: (path: string) => stri
   let ranges = 0;
   let unqualified = 0;
   while (rest !== '') {
-    let domains: readonly LogDomain[] = LOG_DOMAINS;
+    let domains: readonly Domain[] = DOMAINS;
     if (rest.startsWith('[')) {
       const end = rest.indexOf(']');
       if (end < 0) throw new OperatorError('Log has a [ without a ]', where, HINT);
@@ -91,14 +53,14 @@ export function parseLogLine(line: TorrcLine, expandPath: (path: string) => stri
     if (unqualified > 1) throw new OperatorError('Log has two ranges without domains', where, HINT);
     const word = rest.split(/[ \t]/, 1)[0]!;
     const [low, high] = parseRange(word, where);
-    for (const severity of LOG_SEVERITIES.slice(low, high + 1)) {
+    for (const severity of SEVERITIES.slice(low, high + 1)) {
       for (const domain of domains) masks[severity].add(domain);
     }
     ranges++;
     rest = rest.slice(word.length).trimStart();
   }
   if (ranges === 0) throw new OperatorError('Log has no severity', where, HINT);
-  const list = (severity: LogSeverity) => LOG_DOMAINS.filter((domain) => masks[severity].has(domain));
+  const list = (severity: Severity) => DOMAINS.filter((domain) => masks[severity].has(domain));
   return {
     domains: {
       debug: list('debug'),
@@ -113,7 +75,7 @@ export function parseLogLine(line: TorrcLine, expandPath: (path: string) => stri
 }
 
 /** The rule that holds when torrc has no Log line: from `severity` up, to stdout. */
-export function defaultLogRule(severity: LogSeverity): LogRule {
+export function defaultLogRule(severity: Severity): LogRule {
   return parseLogLine(
     { key: 'Log', value: `${severity} stdout`, prefix: '', file: 'default', line: 0 },
     (path) => path,
@@ -127,40 +89,40 @@ function startsWithTarget(text: string): boolean {
 function parseRange(word: string, where: string): [number, number] {
   const dash = word.indexOf('-');
   const low = severityIndex(dash < 0 ? word : word.slice(0, dash), where);
-  const high = dash < 0 ? LOG_SEVERITIES.length - 1 : severityIndex(word.slice(dash + 1), where);
+  const high = dash < 0 ? SEVERITIES.length - 1 : severityIndex(word.slice(dash + 1), where);
   return [low, high];
 }
 
 function severityIndex(word: string, where: string): number {
-  const index = LOG_SEVERITIES.map(String).indexOf(word.toLowerCase());
+  const index = SEVERITIES.map(String).indexOf(word.toLowerCase());
   if (index >= 0) return index;
   throw new OperatorError(
     `Log has the unknown severity "${word}"`,
     where,
-    `write one of ${LOG_SEVERITIES.join(', ')}`,
+    `write one of ${SEVERITIES.join(', ')}`,
   );
 }
 
-function parseDomains(text: string, where: string): LogDomain[] {
-  const chosen = new Set<LogDomain>();
-  const excluded = new Set<LogDomain>();
+function parseDomains(text: string, where: string): Domain[] {
+  const chosen = new Set<Domain>();
+  const excluded = new Set<Domain>();
   for (const word of text.split(',').map((each) => each.trim())) {
     if (word === '*') {
-      for (const domain of LOG_DOMAINS) chosen.add(domain);
+      for (const domain of DOMAINS) chosen.add(domain);
       continue;
     }
     const name = word.replace(/^~/, '').toLowerCase();
-    const domain = LOG_DOMAINS.find((each) => each === name);
+    const domain = DOMAINS.find((each) => each === name);
     if (domain === undefined) {
       throw new OperatorError(
         `Log has the unknown domain "${word}"`,
         where,
-        `write some of ${LOG_DOMAINS.join(', ')}`,
+        `write some of ${DOMAINS.join(', ')}`,
       );
     }
     (word.startsWith('~') ? excluded : chosen).add(domain);
   }
-  const base = chosen.size === 0 && excluded.size > 0 ? LOG_DOMAINS : [...chosen];
+  const base = chosen.size === 0 && excluded.size > 0 ? DOMAINS : [...chosen];
   return base.filter((domain) => !excluded.has(domain));
 }
 

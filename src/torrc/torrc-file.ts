@@ -7,13 +7,14 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperatorError } from '../fault.ts';
+import { type CommandLine, USUAL_DEFAULTS_PATH, usualTorrcPaths } from './command-line.ts';
 import { type IncludedFile, parseTorrc, type TorrcLine } from './line.ts';
 
 /** Most bytes that one configuration file may have. */
 const FILE_BYTES_MAX = 16 << 20;
 
 /**
- * Read a torrc and all that it includes. Returns null when the file itself does not exist.
+ * Read a torrc and all that it includes; `-` is standard input. Returns null when the file itself does not exist.
  *
  * @throws {OperatorError} when it exists but cannot be read, or does not parse
  */
@@ -54,8 +55,41 @@ export function readIncludes(pattern: string): IncludedFile[] | string {
   }
 }
 
+/** The lines of all layers, and which files they came from. */
+export interface LoadedLayers {
+  /** torrc-defaults, torrc, command line. */
+  readonly layers: readonly (readonly TorrcLine[])[];
+  /** The torrc that was read; null when there is none. */
+  readonly torrcName: string | null;
+}
+
+/**
+ * Read the configuration files that a command line names, or those in the usual places.
+ *
+ * @throws {OperatorError} when a named file does not exist, or one cannot be read or does not parse
+ */
+export function loadLayers(commandLine: CommandLine, home: string | null): LoadedLayers {
+  const defaults = readTorrcFile(commandLine.defaultsPath ?? USUAL_DEFAULTS_PATH);
+  if (defaults === null && commandLine.defaultsPath !== null) throw missing(commandLine.defaultsPath);
+  const { torrcPath, overrides } = commandLine;
+  if (torrcPath !== null) {
+    const lines = readTorrcFile(torrcPath);
+    if (lines === null && !commandLine.ignoreMissing) throw missing(torrcPath);
+    return { layers: [defaults ?? [], lines ?? [], overrides], torrcName: lines === null ? null : torrcPath };
+  }
+  for (const path of usualTorrcPaths(home)) {
+    const lines = readTorrcFile(path);
+    if (lines !== null) return { layers: [defaults ?? [], lines, overrides], torrcName: path };
+  }
+  return { layers: [defaults ?? [], [], overrides], torrcName: null };
+}
+
+function missing(path: string): OperatorError {
+  return new OperatorError('there is no such file', path, 'check the path, or add --ignore-missing-torrc');
+}
+
 function readText(path: string): string {
-  const bytes = readFileSync(path);
+  const bytes = path === '-' ? readFileSync(0) : readFileSync(path);
   if (bytes.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`);
   return new TextDecoder().decode(bytes);
 }

@@ -1,0 +1,459 @@
+/**
+ * From torrc lines to `RelayOptions`: the one way in which a configuration becomes something that can run.
+ *
+ * Pure: reads no file, no clock and no environment (the home directory is an argument). All or nothing: the
+ * first fault is thrown as an `OperatorError` and nothing is half-made.
+ */
+
+import { parseIp } from '../bytes/address.ts';
+import { OperatorError } from '../fault.ts';
+import { type Assignment, assignLayers, canonicalValue } from './assign.ts';
+import { type TorrcLine, whereOf } from './line.ts';
+import { parseLogLine } from './log-line.ts';
+import { OPTIONS, optionSpec } from './option-table.ts';
+import { type OrPort, parseOrPorts } from './port.ts';
+import type { BindAddresses, RawLine, RelayOptions } from './relay-options.ts';
+import { checkRules, ruleWarnings } from './rules.ts';
+import { Values } from './values.ts';
+
+/** What a configuration is made from. */
+export interface Configuration {
+  /** Lines of torrc-defaults, torrc and command line, the weakest first. */
+  readonly layers: readonly (readonly TorrcLine[])[];
+  /** The torrc to name when something is missing; null when there is none. */
+  readonly torrcName: string | null;
+  /** The home directory, for `~` and the default DataDirectory; null when the user has none. */
+  readonly home: string | null;
+}
+
+/** A configuration that can run, and what the operator should know about it. */
+export interface BuiltOptions {
+  readonly options: RelayOptions;
+  /** For the log at notice. */
+  readonly notes: readonly string[];
+  /** For the log at warn. */
+  readonly warnings: readonly string[];
+  readonly assignment: Assignment;
+}
+
+/** What C tor demands of a relay, and of a bridge, in bytes per second. */
+const RELAY_BANDWIDTH_LEAST = 75 * 1024;
+const BRIDGE_BANDWIDTH_LEAST = 50 * 1024;
+const BANDWIDTH_MOST = 2147483647;
+const HEARTBEAT_LEAST_SEC = 30 * 60;
+
+const NO_TORRC = `This is a local relay: it listens on loopback only and publishes nothing. These three lines in a \
+torrc join the public network: "ORPort 9001", "ContactInfo you@example.org" and "AssumeReachable 1"`;
+
+/**
+ * Build the options of a relay.
+ *
+ * @throws {OperatorError} naming `file:line`, what is wrong and what to write instead
+ */
+export function buildOptions(configuration: Configuration): BuiltOptions {
+  const assignment = assignLayers(configuration.layers);
+  const values = new Values(assignment, configuration.torrcName ?? 'torrc');
+  const warnings = [...assignment.warnings];
+  const notes: string[] = [];
+  checkRules(values);
+  const orPortLines = [...values.lines('ORPort'), ...values.lines('__ORPort')];
+  const isLocal = orPortLines.length === 0;
+  const orPorts = isLocal ? [localOrPort()] : parseOrPorts(orPortLines, (text) => warnings.push(text));
+  if (isLocal) notes.push(NO_TORRC);
+  if (orPorts.length === 0) {
+    warnings.push(`${whereOf(orPortLines[0]!)}: ORPort 0: nobody can reach this relay: write ORPort 9001`);
+    if (values.boolean('BridgeRelay')) {
+      values.refuse('BridgeRelay 1 without an ORPort', 'write ORPort auto', 'BridgeRelay');
+    }
+  }
+  const expand = (path: string, where: string) => expandPath(path, configuration.home, where);
+  const options: RelayOptions = {
+    ...identityFields(values, notes),
+    ...networkFields(values, orPorts, isLocal || orPorts.length === 0, notes),
+    ...directoryFields(values, expand),
+    ...logFields(values, expand, warnings),
+    ...processFields(values, expand, warnings),
+    ...testingFields(values),
+    ...bandwidthFields(values),
+    explicit: Object.freeze([...assignment.settings.keys()].sort()),
+    values: Object.freeze(canonicalValues(assignment)),
+  };
+  checkRelativePaths(options, values, warnings);
+  warnings.push(...ruleWarnings(values));
+  notes.push(...withoutEffect(values));
+  return { options: Object.freeze(options), notes, warnings, assignment };
+}
+
+function localOrPort(): OrPort {
+  return {
+    host: Uint8Array.of(127, 0, 0, 1),
+    port: 'auto',
+    noAdvertise: false,
+    noListen: false,
+    ipv4Only: false,
+    ipv6Only: false,
+    where: 'default',
+  };
+}
+
+function identityFields(values: Values, notes: string[]) {
+  const nickname = values.text('Nickname') ?? 'Unnamed';
+  if (!/^[A-Za-z0-9]{1,19}$/.test(nickname)) {
+    values.refuse(`Nickname "${nickname}" is not allowed`, 'write 1 to 19 letters and digits', 'Nickname');
+  }
+  const contactInfo = values.text('ContactInfo');
+  if (contactInfo?.includes('\ufffd')) {
+    values.refuse('ContactInfo is not UTF-8', 'save the file as UTF-8', 'ContactInfo');
+  }
+  if (contactInfo !== null && /[\r\n]/.test(contactInfo)) {
+    values.refuse(
+      'ContactInfo has a line break, which a descriptor cannot hold',
+      'write one line',
+      'ContactInfo',
+    );
+  }
+  const addresses = values.lines('Address').map((line) => {
+    if (parseIp(line.value) !== null || /^(?=.*[A-Za-z])[A-Za-z0-9._-]{1,253}$/.test(line.value))
+      return line.value;
+    throw new OperatorError(
+      `Address "${line.value}" is neither an IP address nor a host name`,
+      whereOf(line),
+      'write Address 192.0.2.1, or remove the line',
+    );
+  });
+  if (values.boolean('BridgeRelay')) {
+    notes.push(
+      `${values.where('BridgeRelay')}: BridgeRelay 1: a bridge is not published yet and serves only who knows its address`,
+    );
+  }
+  return {
+    nickname,
+    contactInfo,
+    addresses: Object.freeze(addresses),
+    addressDisableIpv6: values.boolean('AddressDisableIPv6'),
+    bridgeRelay: values.boolean('BridgeRelay'),
+  };
+}
+
+function networkFields(values: Values, orPorts: readonly OrPort[], silent: boolean, notes: string[]) {
+  const assumeReachable = values.boolean('AssumeReachable');
+  const assumeReachableIpv6 = values.autoBoolean('AssumeReachableIPv6');
+  if (assumeReachable && assumeReachableIpv6 === false) {
+    values.refuse(
+      'AssumeReachable 1 beside AssumeReachableIPv6 0',
+      'remove one of them',
+      'AssumeReachableIPv6',
+    );
+  }
+  const wanted = publishTarget(values);
+  const publish = silent || values.boolean('DisableNetwork') ? 'none' : wanted;
+  if (publish === 'v3' && !assumeReachable) {
+    notes.push(
+      `${values.fileName}: nothing is published, because reachability is not tested yet: once the ORPort is open to the internet, write AssumeReachable 1`,
+    );
+  }
+  const delay = values.number('MaxOnionQueueDelay');
+  return {
+    orPorts: Object.freeze([...orPorts]),
+    outboundBindAddress: Object.freeze({
+      any: bindAddresses(values, 'OutboundBindAddress'),
+      or: bindAddresses(values, 'OutboundBindAddressOR'),
+    }),
+    numCpus: cpuCount(values),
+    maxOnionQueueDelayMs: delay === 0 ? null : delay,
+    extendAllowPrivateAddresses: values.boolean('ExtendAllowPrivateAddresses'),
+    dirAllowPrivateAddresses: values.boolean('DirAllowPrivateAddresses'),
+    assumeReachable,
+    assumeReachableIpv6: assumeReachableIpv6 === 'auto' ? assumeReachable : assumeReachableIpv6,
+    publishServerDescriptor: publish,
+    disableNetwork: values.boolean('DisableNetwork'),
+  } as const;
+}
+
+/** Most workers that make sense on any machine; more would only split memory. */
+const CPUS_MOST = 256;
+
+function cpuCount(values: Values): number {
+  const count = values.number('NumCPUs');
+  if (count > CPUS_MOST)
+    values.refuse(`NumCPUs ${count} is too many`, `write at most ${CPUS_MOST}`, 'NumCPUs');
+  return count;
+}
+
+function publishTarget(values: Values): 'v3' | 'bridge' | 'none' {
+  const bridge = values.boolean('BridgeRelay');
+  const targets = new Set<'v3' | 'bridge'>();
+  for (const item of values.list('PublishServerDescriptor')) {
+    if (item === '1') targets.add(bridge ? 'bridge' : 'v3');
+    else if (/^v3$/i.test(item)) targets.add('v3');
+    else if (/^bridge$/i.test(item)) targets.add('bridge');
+    else if (!/^(0|v1|v2|hidserv)$/i.test(item)) {
+      values.refuse(
+        `PublishServerDescriptor "${item}" is unknown`,
+        'write 1, 0, v3 or bridge',
+        'PublishServerDescriptor',
+      );
+    }
+  }
+  if (targets.has('v3') && (bridge || targets.has('bridge'))) {
+    values.refuse(
+      'a bridge would be published to the public authorities',
+      'write PublishServerDescriptor bridge, or 0',
+      'PublishServerDescriptor',
+    );
+  }
+  return targets.has('v3') ? 'v3' : targets.has('bridge') ? 'bridge' : 'none';
+}
+
+function bindAddresses(values: Values, name: string): BindAddresses {
+  let ipv4: Uint8Array | null = null;
+  let ipv6: Uint8Array | null = null;
+  for (const line of values.lines(name)) {
+    const ip = parseIp(line.value);
+    if (ip === null) {
+      throw new OperatorError(
+        `${name} "${line.value}" is no IP address`,
+        whereOf(line),
+        `write ${name} 192.0.2.1`,
+      );
+    }
+    if ((ip.length === 4 ? ipv4 : ipv6) !== null) {
+      const family = ip.length === 4 ? 'IPv4' : 'IPv6';
+      throw new OperatorError(
+        `${name} has a second ${family} address`,
+        whereOf(line),
+        'remove one of the lines',
+      );
+    }
+    if (ip.length === 4) ipv4 = ip;
+    else ipv6 = ip;
+  }
+  return Object.freeze({ ipv4, ipv6 });
+}
+
+function directoryFields(values: Values, expand: ExpandPath) {
+  const dataDirectory = expand(
+    values.text('DataDirectory') ?? defaultDataDirectory(expand),
+    values.where('DataDirectory'),
+  );
+  const groupReadable = values.boolean('DataDirectoryGroupReadable');
+  const readable = (name: string, folder: string) => {
+    const value = values.autoBoolean(name);
+    return value === 'auto' ? groupReadable && folder === dataDirectory : value;
+  };
+  const keyText = values.text('KeyDirectory');
+  const keyDirectory =
+    keyText === null
+      ? `${dataDirectory.replace(/\/+$/, '')}/keys`
+      : expand(keyText, values.where('KeyDirectory'));
+  const cacheText = values.text('CacheDirectory');
+  const cacheDirectory =
+    cacheText === null ? dataDirectory : expand(cacheText, values.where('CacheDirectory'));
+  return {
+    dataDirectory,
+    dataDirectoryGroupReadable: groupReadable,
+    keyDirectory,
+    keyDirectoryGroupReadable: readable('KeyDirectoryGroupReadable', keyDirectory),
+    cacheDirectory,
+    cacheDirectoryGroupReadable: readable('CacheDirectoryGroupReadable', cacheDirectory),
+    offlineMasterKey: values.boolean('OfflineMasterKey'),
+    signingKeyLifetimeSec: values.number('SigningKeyLifetime'),
+  };
+}
+
+/** Resolves `~` in a path that stands at `where`. */
+type ExpandPath = (path: string, where: string) => string;
+
+/** C tor's: ~/.tor, or /var/lib/tor for a user without a home. */
+function defaultDataDirectory(expand: ExpandPath): string {
+  const path = expand('~/.tor', 'DataDirectory');
+  return path === '/.tor' ? '/var/lib/tor' : path;
+}
+
+function expandPath(path: string, home: string | null, where: string): string {
+  if (path === '~' || path.startsWith('~/')) {
+    const base = home === null || home === '' ? '' : home.replace(/\/+$/, '');
+    return `${base}${path.slice(1)}` || '/';
+  }
+  if (path.startsWith('~')) {
+    throw new OperatorError(`the path "${path}" is in another user's home`, where, 'write the whole path');
+  }
+  return path;
+}
+
+function logFields(values: Values, expand: ExpandPath, warnings: string[]) {
+  const safeLogging = values.text('SafeLogging')!.toLowerCase();
+  if (safeLogging !== '0' && safeLogging !== '1' && safeLogging !== 'relay') {
+    values.refuse(`SafeLogging "${safeLogging}" is unknown`, 'write 0, 1 or relay', 'SafeLogging');
+  }
+  let heartbeat = values.number('HeartbeatPeriod');
+  if (heartbeat > 0 && heartbeat < HEARTBEAT_LEAST_SEC && !values.testing) {
+    warnings.push(
+      `${values.where('HeartbeatPeriod')}: HeartbeatPeriod is too short and counts as 30 minutes`,
+    );
+    heartbeat = HEARTBEAT_LEAST_SEC;
+  }
+  return {
+    logs: Object.freeze(
+      values.lines('Log').map((line) => parseLogLine(line, (path) => expand(path, whereOf(line)))),
+    ),
+    logMessageDomains: values.boolean('LogMessageDomains'),
+    logTimeGranularityMs: logGranularity(values, warnings),
+    truncateLogFile: values.boolean('TruncateLogFile'),
+    syslogIdentityTag: values.text('SyslogIdentityTag'),
+    safeLogging,
+    protocolWarnings: values.boolean('ProtocolWarnings'),
+    heartbeatPeriodSec: heartbeat,
+  } as const;
+}
+
+/** Round the granularity up to a divisor of one second or to whole seconds, as C tor does. */
+function logGranularity(values: Values, warnings: string[]): number {
+  const wanted = values.number('LogTimeGranularity');
+  if (wanted < 1) {
+    values.refuse('LogTimeGranularity must be positive', 'write 1 msec or more', 'LogTimeGranularity');
+  }
+  let granularity = wanted;
+  if (granularity > 1000) granularity = Math.ceil(granularity / 1000) * 1000;
+  else while (1000 % granularity !== 0) granularity++;
+  if (granularity !== wanted) {
+    warnings.push(
+      `${values.where('LogTimeGranularity')}: LogTimeGranularity ${wanted} counts as ${granularity} msec`,
+    );
+  }
+  return granularity;
+}
+
+function processFields(values: Values, expand: ExpandPath, warnings: string[]) {
+  const pidFile = values.text('PidFile');
+  const runAsDaemon = values.boolean('RunAsDaemon');
+  const toTerminal = values.lines('Log').find((line) => /(stdout|stderr)[ \t]*$/i.test(line.value));
+  if (runAsDaemon && toTerminal !== undefined) {
+    warnings.push(
+      `${whereOf(toTerminal)}: Log to the terminal has no effect with RunAsDaemon 1: write file PATH`,
+    );
+  }
+  return {
+    shutdownWaitLengthSec: values.number('ShutdownWaitLength'),
+    pidFile: pidFile === null ? null : expand(pidFile, values.where('PidFile')),
+    user: values.text('User'),
+    runAsDaemon,
+    reloadTorrcOnHup: values.boolean('__ReloadTorrcOnSIGHUP'),
+  };
+}
+
+function testingFields(values: Values) {
+  const raw = (line: TorrcLine): RawLine => Object.freeze({ text: line.value, where: whereOf(line) });
+  for (const line of values.lines('DirAuthority')) checkAuthorityLine(line);
+  return {
+    dirAuthorities: Object.freeze(values.lines('DirAuthority').map(raw)),
+    testingTorNetwork: values.testing,
+    testing: Object.freeze({
+      linkCertLifetimeSec: values.number('TestingLinkCertLifetime'),
+      authKeyLifetimeSec: values.number('TestingAuthKeyLifetime'),
+      linkKeySlopSec: values.number('TestingLinkKeySlop'),
+      authKeySlopSec: values.number('TestingAuthKeySlop'),
+      signingKeySlopSec: values.number('TestingSigningKeySlop'),
+      minTimeToReportBandwidthSec: values.number('TestingMinTimeToReportBandwidth'),
+      serverConsensusDownloadInitialDelaySec: values.number('TestingServerConsensusDownloadInitialDelay'),
+      serverDownloadInitialDelaySec: values.number('TestingServerDownloadInitialDelay'),
+      dirConnectionMaxStallSec: values.number('TestingDirConnectionMaxStall'),
+    }),
+  };
+}
+
+/** Refuse an authority line that lacks its address or its fingerprint; `directory/` reads the rest. */
+function checkAuthorityLine(line: TorrcLine): void {
+  const words = line.value.split(/[ \t]+/);
+  const at = words.findIndex(
+    (word, i) => /^[0-9]/.test(word) && (i > 0 || !/^[A-Za-z0-9]{1,19}$/.test(word)),
+  );
+  const colon = words[at]?.lastIndexOf(':') ?? -1;
+  const host = parseIp(words[at]?.slice(0, Math.max(0, colon)) ?? '');
+  const port = Number(words[at]?.slice(colon + 1));
+  const fingerprint = words.slice(at + 1).join('');
+  if (host?.length === 4 && port >= 1 && port <= 65535 && /^[0-9A-Fa-f]{40}$/.test(fingerprint)) return;
+  throw new OperatorError(
+    'DirAuthority has no address and fingerprint that read',
+    whereOf(line),
+    'write NICKNAME orport=PORT v3ident=HEX ADDRESS:DIRPORT FINGERPRINT',
+  );
+}
+
+function bandwidthFields(values: Values) {
+  const read = (name: string) => {
+    const written = values.number(name);
+    // "2 GB" is one byte too many, and everybody writes it.
+    const value = written === BANDWIDTH_MOST + 1 ? BANDWIDTH_MOST : written;
+    if (value > BANDWIDTH_MOST) {
+      values.refuse(`${name} is too large`, `write at most ${BANDWIDTH_MOST} bytes`, name);
+    }
+    return value;
+  };
+  let rate = read('BandwidthRate');
+  let burst = read('BandwidthBurst');
+  const advertised = read('MaxAdvertisedBandwidth');
+  const ownRate = read('RelayBandwidthRate');
+  const ownBurst = read('RelayBandwidthBurst');
+  read('PerConnBWRate');
+  read('PerConnBWBurst');
+  const relayRate = ownRate || ownBurst;
+  const relayBurst = ownBurst || ownRate;
+  const least = values.boolean('BridgeRelay') ? BRIDGE_BANDWIDTH_LEAST : RELAY_BANDWIDTH_LEAST;
+  const refuseLow = (name: string, most: number) =>
+    values.refuse(`${name} is too low for a relay`, `write at least ${most} bytes`, name);
+  if (rate < least) refuseLow('BandwidthRate', least);
+  if (advertised < least / 2) refuseLow('MaxAdvertisedBandwidth', least / 2);
+  if (relayRate > 0 && relayRate < least)
+    refuseLow(ownRate > 0 ? 'RelayBandwidthRate' : 'RelayBandwidthBurst', least);
+  if (relayRate > relayBurst) {
+    values.refuse('RelayBandwidthBurst is below RelayBandwidthRate', 'raise it', 'RelayBandwidthBurst');
+  }
+  rate = Math.max(rate, relayRate);
+  burst = Math.max(burst, relayBurst);
+  if (rate > burst) {
+    values.refuse('BandwidthBurst is below BandwidthRate', 'raise it', 'BandwidthBurst', 'BandwidthRate');
+  }
+  return {
+    bandwidthRate: rate,
+    bandwidthBurst: burst,
+    relayBandwidthRate: relayRate,
+    relayBandwidthBurst: relayBurst,
+    maxAdvertisedBandwidth: advertised,
+  };
+}
+
+/** A daemon changes its folder, so that a relative path would mean another place after HUP. */
+function checkRelativePaths(options: RelayOptions, values: Values, warnings: string[]): void {
+  const files = options.logs.flatMap((log) => (log.target.kind === 'file' ? [log.target.path] : []));
+  const paths: [string, string | null][] = [
+    ['DataDirectory', options.dataDirectory],
+    ['KeyDirectory', options.keyDirectory],
+    ['CacheDirectory', options.cacheDirectory],
+    ['PidFile', options.pidFile],
+    ...files.map((path): [string, string] => ['Log', path]),
+  ];
+  for (const [name, path] of paths) {
+    if (path === null || path.startsWith('/') || !values.isSet(name)) continue;
+    if (options.runAsDaemon) {
+      values.refuse(`${name} "${path}" is relative, with RunAsDaemon 1`, 'write the whole path', name);
+    }
+    warnings.push(`${values.where(name)}: ${name} "${path}" is relative: write the whole path`);
+  }
+}
+
+/** One note per relay option that was set, to other than its default, and has no effect yet. */
+function withoutEffect(values: Values): string[] {
+  return OPTIONS.filter((spec) => spec.effect === 'later' && values.isSet(spec.name))
+    .filter((spec) => spec.name !== 'BridgeRelay' && !values.isDefault(spec.name))
+    .map((spec) => `${values.where(spec.name)}: ${spec.name} has no effect yet`);
+}
+
+function canonicalValues(assignment: Assignment): Record<string, readonly string[]> {
+  const out: Record<string, readonly string[]> = {};
+  for (const [name, lines] of assignment.settings) {
+    const spec = optionSpec(name);
+    out[name] = Object.freeze(lines.map((line) => canonicalValue(spec, line.value)));
+  }
+  return out;
+}
