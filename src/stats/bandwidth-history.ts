@@ -10,6 +10,9 @@
  * @source dir-spec "Extra-info documents" (read-history, write-history); "Server descriptors" (bandwidth)
  */
 
+import type { BandwidthHistory as PublishedHistory } from '../netdoc/extra-info.ts';
+import { parseTime, printTime } from '../netdoc/field.ts';
+
 /** Seconds of one period. */
 export const PERIOD_SEC = 24 * 60 * 60;
 /** Periods kept. */
@@ -217,21 +220,19 @@ export class BandwidthHistory {
   }
 
   /**
-   * Print the history lines for the extra-info document, each ending in a newline; series without a complete
-   * period print nothing.
+   * List what the extra-info document says; series without a complete period are left out.
    *
    * @param rateBytesPerSec RelayBandwidthRate, or 0: no period may show more than it allows
    */
-  print(rateBytesPerSec: number): string {
+  published(rateBytesPerSec: number): PublishedHistory[] {
     const cap = rateBytesPerSec > 0 ? rateBytesPerSec * PERIOD_SEC : Number.POSITIVE_INFINITY;
-    let out = '';
-    for (const [i, [keyword]] of SERIES.entries()) {
+    return SERIES.flatMap(([keyword], i) => {
       const series = this.#series[i]!;
       const values = series.history(cap);
-      if (values.length === 0) continue;
-      out += `${keyword} ${printTime(series.lastEndSec)} (${PERIOD_SEC} s) ${values.join(',')}\n`;
-    }
-    return out;
+      return values.length === 0
+        ? []
+        : [{ keyword, endSec: series.lastEndSec, intervalSec: PERIOD_SEC, values }];
+    });
   }
 
   /** Write the `BWHistory*` lines. */
@@ -270,11 +271,10 @@ export class BandwidthHistory {
 }
 
 function readSaved(ends: string, interval: string, values: string, maxima: string): SavedSeries | null {
-  const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)$/.exec(ends.trim());
-  const endsSec = match === null ? Number.NaN : Date.parse(`${match[1]}T${match[2]}Z`) / 1000;
+  const endsSec = parseTime(ends);
   const intervalSec = Number(interval);
   const numbers = readNumbers(values);
-  if (numbers === null || numbers.length > VALUES_MAX || !Number.isFinite(endsSec)) return null;
+  if (numbers === null || numbers.length > VALUES_MAX || endsSec === null) return null;
   if (!Number.isInteger(intervalSec) || intervalSec < 1 || intervalSec > PERIOD_SEC) return null;
   const bests = readNumbers(maxima);
   // Maxima count only when there is one for each value; otherwise the average stands in for them.
@@ -293,8 +293,4 @@ function readNumbers(text: string): number[] | null {
 
 function roundDown(bytes: number): number {
   return Math.floor(bytes / ROUND_BYTES) * ROUND_BYTES;
-}
-
-function printTime(sec: number): string {
-  return new Date(sec * 1000).toISOString().slice(0, 19).replace('T', ' ');
 }

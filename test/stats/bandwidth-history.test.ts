@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import { printTime } from '../../src/netdoc/field.ts';
 import { BandwidthHistory, PERIOD_SEC, type TrafficTotals } from '../../src/stats/bandwidth-history.ts';
 
 const T0 = Date.UTC(2026, 10, 22, 12) / 1000;
@@ -11,6 +12,16 @@ class FakeState {
   set(key: string, value: string): void {
     this.lines.set(key, value);
   }
+}
+
+function print(history: BandwidthHistory, rate = 0): string {
+  return history
+    .published(rate)
+    .map(
+      ({ keyword, endSec, intervalSec, values }) =>
+        `${keyword} ${printTime(endSec)} (${intervalSec} s) ${values.join(',')}\n`,
+    )
+    .join('');
 }
 
 function totals(read: number, written: number, rest: Partial<TrafficTotals> = {}): TrafficTotals {
@@ -54,12 +65,12 @@ test('the best window is forgotten after five days', () => {
 
 test('history lines hold complete periods, rounded down to 1024, capped by the rate', () => {
   const history = new BandwidthHistory(T0);
-  expect(history.print(0)).toBe('');
+  expect(print(history)).toBe('');
   history.sample(T0, totals(5000, 1023, { dirWritten: 2048 }));
   history.sample(T0 + PERIOD_SEC, totals(5000 + 10 * PERIOD_SEC * 1024, 1023, { dirWritten: 2048 }));
   history.sample(T0 + 2 * PERIOD_SEC, totals(5000 + 10 * PERIOD_SEC * 1024, 1023, { dirWritten: 2048 }));
   const end = '2026-11-24 12:00:00 (86400 s)';
-  expect(history.print(0)).toBe(
+  expect(print(history)).toBe(
     [
       `write-history ${end} 0,0`,
       `read-history ${end} 4096,${10 * PERIOD_SEC * 1024}`,
@@ -70,7 +81,7 @@ test('history lines hold complete periods, rounded down to 1024, capped by the r
       '',
     ].join('\n'),
   );
-  expect(history.print(1024)).toContain(`read-history ${end} 4096,${PERIOD_SEC * 1024}`);
+  expect(print(history, 1024)).toContain(`read-history ${end} 4096,${PERIOD_SEC * 1024}`);
 });
 
 test('state lines carry the history over a restart', () => {
@@ -89,9 +100,9 @@ test('state lines carry the history over a restart', () => {
   expect(second.load(state, T0 + PERIOD_SEC + 200)).toEqual([]);
   second.sample(T0 + PERIOD_SEC + 200, totals(0, 0));
   expect(second.observedBytesPerSec(PERIOD_SEC)).toBe(1_024_000);
-  expect(second.print(0)).toContain('read-history 2026-11-23 12:00:00 (86400 s) 10240000\n');
+  expect(print(second)).toContain('read-history 2026-11-23 12:00:00 (86400 s) 10240000\n');
   second.sample(T0 + 2 * PERIOD_SEC, totals(0, 0));
-  expect(second.print(0)).toContain('read-history 2026-11-24 12:00:00 (86400 s) 10240000,4096\n');
+  expect(print(second)).toContain('read-history 2026-11-24 12:00:00 (86400 s) 10240000,4096\n');
 });
 
 test('lines of an older program with quarter hours are spread over our periods', () => {
@@ -101,7 +112,7 @@ test('lines of an older program with quarter hours are spread over our periods',
   state.set('BWHistoryWriteValues', new Array(96).fill('102400').join(','));
   const history = new BandwidthHistory(T0);
   expect(history.load(state, T0)).toEqual([]);
-  expect(history.print(0)).toContain(`write-history 2026-11-22 12:00:00 (86400 s) ${96 * 102400}\n`);
+  expect(print(history)).toContain(`write-history 2026-11-22 12:00:00 (86400 s) ${96 * 102400}\n`);
 });
 
 test('lines that make no sense are named and change nothing', () => {
@@ -113,7 +124,7 @@ test('lines that make no sense are named and change nothing', () => {
   state.set('BWHistoryWriteValues', '1,-2');
   const history = new BandwidthHistory(T0);
   expect(history.load(state, T0)).toEqual(['BWHistoryWrite', 'BWHistoryRead']);
-  expect(history.print(0)).toBe('');
+  expect(print(history)).toBe('');
 });
 
 test('a clock that jumps by a century costs no step per second, and one that goes back no false peak', () => {
@@ -122,5 +133,5 @@ test('a clock that jumps by a century costs no step per second, and one that goe
   for (let i = 0; i < 20; i++) history.sample(T0, totals(1000 + i * 1e6, 1000 + i * 1e6));
   history.sample(T0 + 100 * 365 * PERIOD_SEC + 60, totals(2e7, 2e7));
   expect(history.observedBytesPerSec(0)).toBeLessThan(200_000);
-  expect(history.print(0).split('\n')[0]!.split(' ').at(-1)).toBe('0,0,0,0,0');
+  expect(print(history).split('\n')[0]!.split(' ').at(-1)).toBe('0,0,0,0,0');
 });
