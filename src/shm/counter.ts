@@ -1,0 +1,170 @@
+/**
+ * The names of everything that the relay counts, and their columns on the scoreboard.
+ *
+ * Names are append-only: a column's number is its place in `COUNTER_NAMES`. Every refusal and every violation that
+ * the relay can answer a peer with has one.
+ */
+
+import { assert } from '../fault.ts';
+
+/** All counters, in column order. Append only. */
+export const COUNTER_NAMES = [
+  // Traffic.
+  'bytes_read',
+  'bytes_written',
+  'cells_read',
+  'cells_written',
+  'cells_relayed',
+  'cells_ring_sent',
+  'cells_ring_received',
+  'ring_full',
+  // Links.
+  'links_accepted',
+  'links_dialled',
+  'links_opened',
+  'links_closed',
+  'link_refused_per_address',
+  'link_refused_total',
+  'link_refused_own_address',
+  'link_tls_failed',
+  'link_dial_failed',
+  'link_write_failed',
+  // Link handshake: what ends it.
+  'link_handshake_timeout',
+  'link_handshake_before_versions',
+  'link_handshake_bad_versions',
+  'link_handshake_no_common_version',
+  'link_handshake_unexpected_cell',
+  'link_handshake_bad_order',
+  'link_handshake_duplicate_cell',
+  'link_handshake_nonzero_circuit_id',
+  'link_handshake_oversized_cell',
+  'link_handshake_too_long',
+  'link_handshake_malformed',
+  'link_handshake_bad_certs',
+  'link_handshake_duplicate_cert',
+  'link_handshake_missing_cert',
+  'link_handshake_expired_certs',
+  'link_handshake_bad_signature',
+  'link_handshake_wrong_tls_certificate',
+  'link_handshake_bad_auth_challenge',
+  'link_handshake_bad_authenticate',
+  'link_handshake_wrong_identity',
+  'link_handshake_own_identity',
+  'link_handshake_bad_netinfo',
+  'link_clock_skew',
+  // Open channels.
+  'channels_opened',
+  'channels_closed',
+  'channel_malformed_cell',
+  'channel_unknown_cell',
+  'channel_unexpected_cell',
+  'channel_oversized_cell',
+  'channel_wrong_direction',
+  'channel_idle_closed',
+  'channel_superseded',
+  'channel_too_old',
+  'channel_bad_closed',
+  'channel_control_queue_overflow',
+  'channel_output_overflow',
+  'channel_bad_padding_negotiate',
+  'channel_padding_sent',
+  'channel_padding_received',
+  'roster_full',
+  // Circuits: life.
+  'circuits_created',
+  'circuits_closed',
+  'circuit_destroy_sent',
+  'circuit_destroy_received',
+  'circuit_destroy_unknown',
+  // Circuits: CREATE.
+  'circuit_create_received',
+  'circuit_create_fast_received',
+  'circuit_create_answered',
+  'circuit_create_zero_id',
+  'circuit_bad_id',
+  'circuit_id_in_use',
+  'circuit_create_malformed',
+  'circuit_create_tap_refused',
+  'circuit_create_unknown_handshake',
+  'circuit_create_fast_refused',
+  'circuit_create_hibernating',
+  'circuit_create_table_full',
+  'circuit_create_dos_refused',
+  'circuit_ntor_failed',
+  'circuit_ntor_v3_failed',
+  'circuit_subprotocol_refused',
+  'circuit_extension_malformed',
+  'onion_queue_full',
+  'onion_queue_dropped',
+  'onion_queue_expired',
+  // Circuits: relay cells.
+  'circuit_unknown_cell',
+  'circuit_relay_before_created',
+  'circuit_relay_while_create_queued',
+  'circuit_relay_early_exceeded',
+  'circuit_relay_early_backward',
+  'circuit_unrecognised_no_next',
+  'circuit_relay_malformed',
+  'circuit_relay_unknown_command',
+  'circuit_relay_unexpected_command',
+  'circuit_relay_zero_stream',
+  'circuit_truncate_malformed',
+  'circuit_truncate_received',
+  'circuit_unexpected_sendme',
+  'circuit_queue_limit_killed',
+  'circuit_oom_killed',
+  'circuit_leg_control_overflow',
+  // Extending.
+  'extend_received',
+  'extend_succeeded',
+  'extend_malformed',
+  'extend_not_in_relay_early',
+  'extend_nonzero_stream',
+  'extend_second_refused',
+  'extend_no_rsa_id',
+  'extend_zero_id_refused',
+  'extend_self_refused',
+  'extend_previous_hop_refused',
+  'extend_private_address_refused',
+  'extend_zero_port_refused',
+  'extend_no_address_refused',
+  'extend_ipv6_unavailable',
+  'extend_identity_mismatch_refused',
+  'extend_hibernating',
+  'extend_no_circuit_id',
+  'extend_dial_failed',
+  'extend_timeout',
+  'extend_created_malformed',
+  'extend_created_unexpected',
+  'extend_refused_by_next',
+  // Legs on other workers.
+  'leg_opened',
+  'leg_refused',
+  'leg_destroyed',
+  'leg_stale_slot',
+  'leg_worker_died',
+  // The worker itself.
+  'worker_bugs',
+  'loop_turns',
+  // Handshakes answered and messages taken, by kind.
+  'ntor_processed',
+  'ntor_v3_processed',
+  'relay_drop_cells',
+  'streams_refused',
+] as const;
+
+export type CounterName = (typeof COUNTER_NAMES)[number];
+
+/** Column of each counter, by name: `Counter.cells_relayed`. */
+export const Counter: Readonly<Record<CounterName, number>> = Object.freeze(
+  Object.fromEntries(COUNTER_NAMES.map((name, column) => [name, column])) as Record<CounterName, number>,
+);
+
+const known: ReadonlySet<string> = new Set(COUNTER_NAMES);
+
+/** Find the column of a counter whose name is only known at run time (a `Violation`'s). @throws Bug if none has it. */
+export function counterByName(name: string): number {
+  assert(known.has(name), `scoreboard: no counter is named ${name}`);
+  return Counter[name as CounterName];
+}
