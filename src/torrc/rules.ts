@@ -7,6 +7,8 @@
  * @source C tor's manual page; limits of C tor 0.4.9.11
  */
 
+import { parseIp } from '../bytes/address.ts';
+import type { TorrcLine } from './line.ts';
 import { parsePolicyLine, rejectsEverything } from './policy-line.ts';
 import { checkPortLine } from './port.ts';
 import { parseMemory } from './units.ts';
@@ -206,9 +208,17 @@ function checkPorts(values: Values): void {
       }
     }
   }
-  const dirPort = values.lines('DirPort').some((line) => !/^0+$/.test(line.value));
-  if (dirPort && !values.boolean('DirCache')) {
-    values.refuse('DirPort needs DirCache 1', 'remove DirPort', 'DirPort');
+  checkDirPorts(values);
+  for (const line of values.lines('ServerTransportListenAddr')) {
+    const [transport, address, more] = line.value.split(/[ \t]+/);
+    const [, host, port] = /^(.+):([0-9]{1,5})$/.exec(address ?? '') ?? [];
+    if (parseIp(host ?? '') === null || Number(port) > 65535 || more !== undefined) {
+      values.refuse(
+        `ServerTransportListenAddr of ${transport} names no address and port`,
+        'write ServerTransportListenAddr TRANSPORT 0.0.0.0:443',
+        'ServerTransportListenAddr',
+      );
+    }
   }
   if (values.boolean('ControlSocketsGroupWritable') && !values.isSet('ControlSocket')) {
     values.refuse(
@@ -223,6 +233,26 @@ function checkPorts(values: Values): void {
         values.refuse(`${name} is no hash of a password`, 'write what --hash-password PASSWORD prints', name);
       }
     }
+  }
+}
+
+/** A DirPort listens on IPv4, is advertised at most once, and needs a directory cache behind it. */
+function checkDirPorts(values: Values): void {
+  const ports = values.lines('DirPort').filter((line) => !/^0+([ \t]|$)/.test(line.value));
+  const has = (line: TorrcLine, flag: string) =>
+    line.value
+      .toLowerCase()
+      .split(/[ \t]+/)
+      .includes(flag);
+  const advertised = ports.filter((line) => !has(line, 'noadvertise'));
+  if (advertised.length > 1)
+    values.refuse('DirPort is advertised twice', 'keep one, or add NoAdvertise', 'DirPort');
+  const listens = ports.some((line) => !has(line, 'nolisten') && !line.value.startsWith('['));
+  if (advertised.length > 0 && !listens) {
+    values.refuse('DirPort is advertised but does not listen on IPv4', 'remove it', 'DirPort');
+  }
+  if (ports.length > 0 && !values.boolean('DirCache')) {
+    values.refuse('DirPort needs DirCache 1', 'remove DirPort', 'DirPort');
   }
 }
 

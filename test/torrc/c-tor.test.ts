@@ -217,5 +217,17 @@ const ODD_LINES = [
   'MyFamily $AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA, BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB',
   'FamilyId *',
   'FamilyId x',
+  ...[
+    '80',
+    '80 NoListen',
+    '80 NoAdvertise',
+    '[::1]:80',
+    '0',
+    '80\nDirPort 81',
+    '80 NoAdvertise\nDirPort 81',
+  ].map((value) => `DirPort ${value}`),
+  ...['x 0.0.0.0:443', 'x [::]:443', 'x 443', 'x'].map(
+    (v) => `ServerTransportPlugin x exec /bin/true\nExtORPort auto\nServerTransportListenAddr ${v}`,
+  ),
   'NumCPUs 4',
 ];
