@@ -123,7 +123,7 @@ test('an address that is not ours is a fault and leaves no descriptor open', () 
   // Other threads of the runtime may open or close a few meanwhile.
   expect(open()).toBeLessThan(before + 100);
 });
-expect(isFault(fault) && fault.text).toStartWith('EADDRNOTAVAIL: ');
+
 test('a group serves connections from each of its sockets and starts exclusively', async () => {
   const group = listenTcpGroup({ host: LOOPBACK, port: 0 }, 3);
   if (isFault(group)) throw new Error(group.text);
