@@ -8,6 +8,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { equal } from '../bytes/secret.ts';
 
 const SALT_BYTES = 8;
 /** Coded count: 0x60 stands for 65536 hashed bytes. */
@@ -27,7 +28,7 @@ export function checkPassword(password: string, hash: string): boolean {
   if (found === null) return false;
   const salt = Buffer.from(found[1]!, 'hex');
   const digest = stringToKey(password, salt, Number.parseInt(found[2]!, 16));
-  return Buffer.from(digest).toString('hex') === found[3]!.toLowerCase();
+  return equal(digest, Buffer.from(found[3]!, 'hex'));
 }
 
 /** Hash salt and password over and over until `code`'s count of bytes went in. */
