@@ -8,7 +8,7 @@
  *
  * @source dir-spec "Vote and consensus status documents", "The ns consensus", "microdescriptor consensuses"
  */
-import { encodeHex } from '../bytes/base.ts';
+import { decodeBase64, encodeHex } from '../bytes/base.ts';
 import { sha1, sha3_256, sha256 } from '../crypto/digest.ts';
 import { verifyRaw } from '../crypto/rsa.ts';
 import { Malformed } from '../fault.ts';
@@ -225,9 +225,11 @@ function readKnownFlags(item: Item): readonly string[] {
   return flags;
 }
 
+/** Read a shared random value; a bad one counts as none, as in C tor, and costs nothing else. */
 function readSharedRandom(item: Item | null): SharedRandomValue | null {
-  if (item === null) return null;
-  return { reveals: integerField(item, 0, 0, INT32_MAX), value: base64Field(item, 1, 32) };
+  const reveals = parseInteger(item?.args[0] ?? '', 0, INT32_MAX);
+  const value = decodeBase64(item?.args[1] ?? '');
+  return reveals === null || value?.length !== 32 ? null : { reveals, value };
 }
 
 function readVoter(item: Item): ConsensusVoter {
