@@ -30,8 +30,9 @@ const IF_MODIFIED_DELAY_SEC = 180;
 const LOOK_MS = 60_000;
 /** Longest document that is fetched. */
 const BODY_BYTES_MAX = (1 << 24) - 1;
-/** Failures in a row that make a warning. */
+/** Failures in a row that make a warning; a network of tests begins without any consensus. */
 const FAILURES_TO_WARN = 4;
+const FAILURES_TO_WARN_TESTING = 20;
 
 export interface FetcherConfig {
   readonly authorities: readonly DirectoryAuthority[];
@@ -324,7 +325,8 @@ export class Fetcher {
     const delayMs = errand.backoff.fail();
     errand.dueSec = this.#config.timing.nowSec() + Math.max(1, Math.round(delayMs / 1000));
     const text = `Fetching ${errand.name}: authority ${authority.nickname} ${why}. Asking again in ${Math.round(delayMs / 1000)} s.`;
-    const isLate = errand.backoff.failures >= FAILURES_TO_WARN && this.#isWanted(errand);
+    const patience = this.#config.testing ? FAILURES_TO_WARN_TESTING : FAILURES_TO_WARN;
+    const isLate = errand.backoff.failures >= patience && this.#isWanted(errand);
     if (isLate) logRateLimited(this.#warnLimit, 'warn', 'dir', text);
     else log.info('dir', text);
   }
