@@ -10,6 +10,7 @@
 
 import { type Endpoint, parseIp } from '../bytes/address.ts';
 import { OperatorError } from '../fault.ts';
+import { hexOf, isNickname } from '../netdoc/field.ts';
 
 /** One directory authority. */
 export interface DirectoryAuthority {
@@ -72,7 +73,7 @@ export function parseDirAuthority(text: string, where: string): AuthorityLine {
   }
   const dir = parseDirAddress(words[at]!, where);
   const fingerprint = words.slice(at + 1).join('');
-  const rsaId = decodeFingerprint(fingerprint);
+  const rsaId = hexOf(fingerprint, 20);
   if (rsaId === null) {
     throw new OperatorError(
       `DirAuthority fingerprint "${fingerprint}" is not 40 hex digits`,
@@ -130,7 +131,7 @@ function readValueFlag(name: string, value: string, draft: Draft, where: string)
       return;
     }
     case 'v3ident': {
-      const id = decodeFingerprint(value);
+      const id = hexOf(value, 20);
       if (id !== null) draft.v3Ident = id;
       else draft.warnings.push(`${where}: DirAuthority v3ident "${value}" is not 40 hex digits`);
       return;
@@ -210,17 +211,6 @@ function parsePort(text: string): number {
   if (!/^[0-9]{1,5}$/.test(text)) return 0;
   const port = Number(text);
   return port <= 65535 ? port : 0;
-}
-
-function isNickname(word: string): boolean {
-  return /^[A-Za-z0-9]{1,19}$/.test(word);
-}
-
-function decodeFingerprint(text: string): Uint8Array | null {
-  if (!/^[0-9A-Fa-f]{40}$/.test(text)) return null;
-  const out = new Uint8Array(20);
-  for (let i = 0; i < 20; i++) out[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
-  return out;
 }
 
 /** nickname, IPv4 address, DirPort, ORPort, IPv6 ORPort, v3 identity, RSA identity. */
@@ -317,8 +307,8 @@ export function publicAuthorities(): DirectoryAuthority[] {
   return PUBLIC_NETWORK.map(([nickname, address, dirPort, orPort, ipv6, v3Ident, rsaId]) => ({
     ...emptyAuthority,
     nickname,
-    rsaId: decodeFingerprint(rsaId)!,
-    v3Ident: v3Ident === '' ? null : decodeFingerprint(v3Ident),
+    rsaId: hexOf(rsaId, 20)!,
+    v3Ident: v3Ident === '' ? null : hexOf(v3Ident, 20),
     dir: { host: parseIp(address)!, port: dirPort },
     orPort,
     ipv6: ipv6 === '' ? null : parseEndpoint(ipv6),
