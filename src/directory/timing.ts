@@ -4,6 +4,8 @@
  * Documents are dated by the wall clock; waits are measured by a clock that never jumps.
  */
 
+import { monotonicMs, wallMs } from '../time/clock.ts';
+
 /** Undo a timer; harmless when it has fired. */
 export type CancelTimer = () => void;
 
@@ -15,6 +17,18 @@ export interface Timing {
   nowMs(): number;
   /** Call `run` once, `delayMs` from now. */
   after(delayMs: number, run: () => void): CancelTimer;
+}
+
+/** Make the real thing. */
+export function systemTiming(): Timing {
+  return {
+    nowSec: () => Math.floor(wallMs() / 1000),
+    nowMs: () => monotonicMs(),
+    after(delayMs, run) {
+      const timer = setTimeout(run, delayMs);
+      return () => clearTimeout(timer);
+    },
+  };
 }
 
 /** Uniform random number in [0, 1). */

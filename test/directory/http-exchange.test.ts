@@ -2,17 +2,10 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { deflateSync } from 'node:zlib';
 import type { Endpoint } from '../../src/bytes/address.ts';
 import { type DirectoryRequest, makeHttpExchange } from '../../src/directory/http-exchange.ts';
-import type { Timing } from '../../src/directory/timing.ts';
+import { systemTiming } from '../../src/directory/timing.ts';
 import { FakeAuthority, reply } from './fake-authority.ts';
 
-const REAL_TIME: Timing = {
-  nowSec: () => Math.floor(Date.now() / 1000),
-  nowMs: () => performance.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
+const REAL_TIME = systemTiming();
 
 const authority = new FakeAuthority(() => undefined);
 const exchange = makeHttpExchange(REAL_TIME);

@@ -31,7 +31,7 @@ import { makeHttpExchange } from '../../src/directory/http-exchange.ts';
 import { Network } from '../../src/directory/network.ts';
 import { choosePublishedAddress } from '../../src/directory/published-address.ts';
 import { type BuiltDescriptor, Publisher } from '../../src/directory/publisher.ts';
-import type { Timing } from '../../src/directory/timing.ts';
+import { systemTiming } from '../../src/directory/timing.ts';
 import { type LogRecord, setLogSink, setLogThreshold } from '../../src/log.ts';
 import { printExtraInfo } from '../../src/netdoc/extra-info.ts';
 import { printServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
@@ -43,14 +43,7 @@ const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 
 setDefaultTimeout(90_000);
 
-const REAL_TIME: Timing = {
-  nowSec: () => Math.floor(Date.now() / 1000),
-  nowMs: () => performance.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
+const REAL_TIME = systemTiming();
 
 const records: LogRecord[] = [];
 const children: Bun.Subprocess[] = [];
