@@ -113,6 +113,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       return null;
     }
     counters.add(Counter.links_accepted, 1);
+    if (remote.host.length === 16) counters.add(Counter.links_accepted_ipv6, 1);
     const link = this.addLink(false, remote.host, remote.port, credentials, nowMs);
     link.halfOpen!.countedHost = remote.host;
     link.channel.wire = wire;
@@ -124,6 +125,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const nowMs = this.config.beginBatch();
     const { counters, roster, random } = this.config;
     counters.add(Counter.links_dialled, 1);
+    if (target.host.length === 16) counters.add(Counter.links_dialled_ipv6, 1);
     const link = this.addLink(true, target.host, target.port, this.credentials, nowMs);
     const { channel } = link;
     link.halfOpen!.expected = { rsaId: target.rsaId, ed25519Id: target.ed25519Id };
@@ -203,6 +205,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const nowMs = this.config.beginBatch();
     const { channel } = link;
     this.config.counters.add(Counter.bytes_read, chunk.length);
+    if (channel.peerHost.length === 16) this.config.counters.add(Counter.bytes_read_ipv6, chunk.length);
     if (channel.state === OPEN) {
       channel.lastReadMs = nowMs;
       this.config.framer.feed(channel, chunk);

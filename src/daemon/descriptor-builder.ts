@@ -5,7 +5,7 @@ import type { OnionKeys } from '../keys/onion-key.ts';
 import type { RelayIdentity } from '../keys/identity.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
-import { printExtraInfo } from '../netdoc/extra-info.ts';
+import { type BandwidthHistory, printExtraInfo } from '../netdoc/extra-info.ts';
 import { printServerDescriptor } from '../netdoc/server-descriptor.ts';
 import type { RouterSigner } from '../netdoc/signature.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
@@ -19,10 +19,8 @@ export interface DescriptorFacts {
   readonly address: AddressChoice;
   readonly uptimeSec: number;
   readonly observedBytesPerSec: number;
-  /** History lines of the extra-info document, without newlines. */
-  readonly historyLines: readonly string[];
+  readonly histories: readonly BandwidthHistory[];
   readonly rotationDays: number;
-  readonly graceDays: number;
   /** The consensus still wants the TAP key. */
   readonly publishTap: boolean;
 }
@@ -40,7 +38,7 @@ export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): B
     sign: identity.sign,
   };
   const extraInfo = printExtraInfo(
-    { nickname: options.nickname, publishedSec, histories: [], statistics: facts.historyLines },
+    { nickname: options.nickname, publishedSec, histories: facts.histories },
     signer,
   );
   const rate = relayLimit(options.bandwidthRate, options.relayBandwidthRate);
@@ -62,7 +60,7 @@ export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): B
       },
       extraInfoDigest: { sha1: extraInfo.digestSha1, sha256: extraInfo.digestSha256 },
       ntorOnionKey: onionKeys.current,
-      ntorLifetimeSec: (facts.rotationDays + facts.graceDays) * DAY_SEC,
+      ntorLifetimeSec: facts.rotationDays * DAY_SEC,
       tapOnionKey: facts.publishTap ? onionKeys.legacyRsa : null,
       family: [],
       contact: options.contactInfo,

@@ -152,6 +152,11 @@ export const COUNTER_NAMES = [
   'ntor_v3_processed',
   'relay_drop_cells',
   'streams_refused',
+  // The part of traffic and links that is IPv6.
+  'bytes_read_ipv6',
+  'bytes_written_ipv6',
+  'links_accepted_ipv6',
+  'links_dialled_ipv6',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -255,6 +255,7 @@ export class Loop {
   private noteWritten(channel: Channel, bytes: number): void {
     channel.lastWriteMs = this.plane.nowMs;
     this.counters.add(Counter.bytes_written, bytes);
+    if (channel.peerHost.length === 16) this.counters.add(Counter.bytes_written_ipv6, bytes);
   }
 
   private dropUnread(channel: Channel): void {
