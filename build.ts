@@ -35,3 +35,4 @@ const build = Bun.spawnSync(
 if (!build.success) process.exit(1);
 // Renamed into place, so that a relay that runs from the old file is not disturbed.
 renameSync('onionrelay.new', 'onionrelay');
+renameSync('onionrelay.new.map', 'onionrelay.map');

@@ -162,6 +162,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   if (choice.verdict === 'mine') {
     const slot = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
     if (slot < 0) {
+      plane.roster.remove(choice.handle);
       refuse(plane, row, Counter.extend_dial_failed, DestroyReason.CONNECTFAILED);
       return;
     }

@@ -12,19 +12,19 @@ import { act } from './actions.ts';
 import { PRINTABLE, printDocument } from './print.ts';
 
 const torrcArgs: ArgsDef = {
-  f: { type: 'string', alias: ['torrc'], description: 'the torrc to read', valueHint: 'FILE' },
+  torrc: { type: 'string', alias: ['f'], description: 'the torrc to read', valueHint: 'FILE' },
   defaults: { type: 'string', description: 'a torrc whose lines every other one overrides', valueHint: 'FILE' },
 };
 
 interface TorrcArgs {
-  readonly f?: string | undefined;
+  readonly torrc?: string | undefined;
   readonly defaults?: string | undefined;
 }
 
 /** Turn a subcommand's arguments into C tor's, so that there is one road from here on. */
 function classic(args: TorrcArgs, ...more: string[]): string[] {
   const out = [...more];
-  if (args.f !== undefined) out.push('-f', args.f);
+  if (args.torrc !== undefined) out.push('-f', args.torrc);
   if (args.defaults !== undefined) out.push('--defaults-torrc', args.defaults);
   return out;
 }

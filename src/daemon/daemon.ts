@@ -43,6 +43,7 @@ import { usableCores } from './usable-cores.ts';
 import { workerOptions } from './worker-options.ts';
 
 const SECOND_MS = 1000;
+const MINUTE_MS = 60_000;
 const HOUR_SEC = 3600;
 /** C tor's bound on the internal life of a link key. */
 const LINK_KEY_SEC = 2 * HOUR_SEC;
@@ -88,6 +89,7 @@ export class Daemon {
   private onionGeneration = 1;
   private optionsGeneration = 1;
   private nextHourSec = 0;
+  private nextMinuteMs = 0;
   private nextHeartbeatMs = 0;
   private rotating = false;
   private ticker: ReturnType<typeof setInterval> | null = null;
@@ -307,6 +309,10 @@ export class Daemon {
       dirRead: 0,
       dirWritten: 0,
     });
+    if (monotonicMs() >= this.nextMinuteMs) {
+      this.nextMinuteMs = monotonicMs() + MINUTE_MS;
+      this.supervisor.markSuperseded(monotonicMs());
+    }
     const jumpMs = noticeJump();
     if (jumpMs !== null) {
       const way = jumpMs > 0 ? 'forward' : 'back';

@@ -7,7 +7,7 @@
  */
 import type { Endpoint } from '../bytes/address.ts';
 import { printEndpoint } from '../bytes/address.ts';
-import { EXIT_PORTS, OperatorError } from '../fault.ts';
+import { Bug, EXIT_PORTS, OperatorError } from '../fault.ts';
 import { closeFd, dupFd, isFault } from '../libc.ts';
 import { log, type LogRecord } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
@@ -25,6 +25,7 @@ import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
+import { WORKER_URL } from '../thread-entry.ts';
 
 /** One ORPort's listening sockets: one per worker, kept by main for as long as it runs. */
 export interface PortSockets {
@@ -46,6 +47,9 @@ const ACK_TIMEOUT_MS = 10_000;
 const DROP_RETRY_MS = 20;
 /** A worker that dies again and again at once is not started in a tight loop. */
 const RESTART_DELAY_MS = 250;
+
+/** A worker has no ring to itself. */
+const NO_RING = new SharedArrayBuffer(0);
 
 interface Seat {
   worker: Worker | null;
@@ -71,11 +75,12 @@ export class Supervisor {
   private readonly seats: Seat[] = [];
   private readonly rings: SharedArrayBuffer[][] = [];
   private readonly waiting = new Map<string, Waiting>();
-  private readonly readies = new Map<number, () => void>();
+  private readonly readies = new Map<number, { ready: () => void; failed: (error: Error) => void }>();
   private options: WorkerOptions;
   private credentials: LinkCredentials;
   private onionKeys: OnionKeysLetter;
   private nextGeneration = 1;
+  private started = false;
   private stopping = false;
   private mourning: Promise<void> = Promise.resolve();
 
@@ -96,7 +101,7 @@ export class Supervisor {
     this.halfOpen = new AddressTable(this.shared.halfOpen, workers);
     for (let from = 0; from < workers; from++) {
       this.rings.push([]);
-      for (let to = 0; to < workers; to++) this.rings[from]!.push(this.makeRing());
+      for (let to = 0; to < workers; to++) this.rings[from]!.push(to === from ? NO_RING : this.makeRing());
       this.seats.push({ worker: null, leaving: false, lent: [], startedMs: 0 });
     }
   }
@@ -104,6 +109,7 @@ export class Supervisor {
   /** Start every worker and wait until all are ready. */
   async start(): Promise<void> {
     await Promise.all(this.seats.map((_, worker) => this.startWorker(worker)));
+    this.started = true;
   }
 
   private makeRing(): SharedArrayBuffer {
@@ -120,9 +126,11 @@ export class Supervisor {
     seat.lent = listeners.map(({ fd }) => fd);
     seat.leaving = false;
     seat.startedMs = performance.now();
-    const worker = new Worker(new URL('../worker.ts', import.meta.url).href);
+    const worker = new Worker(WORKER_URL);
     seat.worker = worker;
-    const ready = new Promise<void>((resolve) => this.readies.set(index, resolve));
+    const ready = new Promise<void>((resolve, reject) => {
+      this.readies.set(index, { ready: resolve, failed: reject });
+    });
     worker.onmessage = (event: MessageEvent<LetterToMain>) => this.take(event.data);
     worker.addEventListener('close', () => this.onClosed(index, worker));
     worker.addEventListener('error', (event: ErrorEvent) => {
@@ -179,7 +187,7 @@ export class Supervisor {
   private take(letter: LetterToMain): void {
     switch (letter.kind) {
       case 'ready':
-        this.readies.get(letter.worker)?.();
+        this.readies.get(letter.worker)?.ready();
         this.readies.delete(letter.worker);
         return;
       case 'log':
@@ -253,6 +261,11 @@ export class Supervisor {
     return this.tellAll({ kind: 'close-listeners', generation: this.generation() });
   }
 
+  /** Mark channels that a better one supersedes, or that are too old, over all peers. About once a minute. */
+  markSuperseded(nowMs: number): void {
+    this.roster.markAllSuperseded(nowMs);
+  }
+
   dump(): Promise<void> {
     return this.tellAll({ kind: 'dump', generation: this.generation() });
   }
@@ -283,6 +296,11 @@ export class Supervisor {
       if (waiting.missing.size === 0) waiting.done();
     }
     if (seat.leaving || this.stopping) return;
+    if (!this.started) {
+      // Nothing to carry on with: say why and end, instead of trying for ever.
+      this.readies.get(index)?.failed(new Bug(`worker ${index} ended while it started`));
+      return;
+    }
     this.restarts++;
     log.warn('general', `Worker ${index} died. Its circuits are lost; a successor takes its place.`);
     this.mourning = this.mourning.then(() => this.replace(index));
@@ -297,6 +315,7 @@ export class Supervisor {
     if (performance.now() - seat.startedMs < RESTART_DELAY_MS) await Bun.sleep(RESTART_DELAY_MS);
     if (this.stopping) return;
     for (let other = 0; other < this.config.workers; other++) {
+      if (other === index) continue;
       this.rings[index]![other] = this.makeRing();
       this.rings[other]![index] = this.makeRing();
     }
@@ -308,7 +327,7 @@ export class Supervisor {
       index,
     );
     await attached;
-    await this.startWorker(index);
-    log.notice('general', `Worker ${index} is back.`);
+    // A successor that dies before it is ready comes back here by way of onClosed.
+    void this.startWorker(index).then(() => log.notice('general', `Worker ${index} is back.`));
   }
 }

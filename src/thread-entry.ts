@@ -1,0 +1,7 @@
+/**
+ * Where the thread entries are. This file must lie beside them: compiled, all sources are one file at that place, so
+ * only a URL that is relative to it is right both ways.
+ */
+
+/** The data-plane worker. */
+export const WORKER_URL = new URL('./worker.ts', import.meta.url).href;
