@@ -1,8 +1,9 @@
 /**
  * Process entry: hands the command line to `cli/`, prints an operator's error without a stack, and exits.
  */
-import { commandTree, isSubcommand, runSubcommand } from './cli/commands.ts';
+
 import { act } from './cli/actions.ts';
+import { commandTree, isSubcommand, runSubcommand } from './cli/commands.ts';
 import { OperatorError } from './fault.ts';
 import { parseCommandLine } from './torrc/command-line.ts';
 
@@ -27,7 +28,9 @@ main().then(
       process.stderr.write(`onionrelay: ${error.message}\n`);
       process.exit(error.exitCode);
     }
-    process.stderr.write(`onionrelay: bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `onionrelay: bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     process.exit(70);
   },
 );

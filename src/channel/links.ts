@@ -9,14 +9,22 @@
 import { type Endpoint, printEndpoint, printIp, sameIp } from '../bytes/address.ts';
 import { Malformed, Violation } from '../fault.ts';
 import { log, RateLimit, scrub, warnRateLimited } from '../log.ts';
-import { Admission, type AddressTable } from '../shm/address-table.ts';
+import { type AddressTable, Admission } from '../shm/address-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import type { Roster } from '../shm/roster.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
 import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time/timer-wheel.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import { type CellSink, type Channel, type ChannelShared, CLOSED, DIALLING, HANDSHAKING, OPEN } from './channel.ts';
+import {
+  type CellSink,
+  type Channel,
+  type ChannelShared,
+  CLOSED,
+  DIALLING,
+  HANDSHAKING,
+  OPEN,
+} from './channel.ts';
 import type { ChannelTable } from './channel-table.ts';
 import type { Framer } from './framer.ts';
 import { type HandshakeOutcome, LinkHandshake } from './handshake.ts';
@@ -109,7 +117,11 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     }
     if (verdict !== Admission.ADMITTED) {
       counters.add(Counter.link_refused_total, 1);
-      warnRateLimited(halfOpenWarnings, 'net', 'Refusing new connections: too many have not finished their handshake.');
+      warnRateLimited(
+        halfOpenWarnings,
+        'net',
+        'Refusing new connections: too many have not finished their handshake.',
+      );
       return null;
     }
     counters.add(Counter.links_accepted, 1);
@@ -271,7 +283,11 @@ export class Links implements LinkEvents<Link>, TimerTarget {
         const canonicalToPeer =
           outcome.ourAddressSeen !== null &&
           this.options.ownAddresses.some((own) => sameIp(own, outcome.ourAddressSeen!));
-        roster.setOpen(channel.rosterHandle, { ed25519Id: outcome.peer.ed25519Id, canonical, canonicalToPeer });
+        roster.setOpen(channel.rosterHandle, {
+          ed25519Id: outcome.peer.ed25519Id,
+          canonical,
+          canonicalToPeer,
+        });
       } else {
         channel.rosterHandle = roster.insert({
           rsaId: outcome.peer.rsaId,

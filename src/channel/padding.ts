@@ -94,7 +94,11 @@ export class LinkPadding implements TimerTarget {
     if (channel === null || channel.state !== OPEN || !this.wanted(channel)) return;
     // Bytes that crossed since the draw pushed the end of silence out.
     const quietSinceMs = Math.max(channel.lastReadMs, channel.lastWriteMs);
-    if (nowMs - quietSinceMs >= this.lowMs(channel) && nowMs >= channel.paddingDueMs && channel.legCount > 0) {
+    if (
+      nowMs - quietSinceMs >= this.lowMs(channel) &&
+      nowMs >= channel.paddingDueMs &&
+      channel.legCount > 0
+    ) {
       this.counters.add(Counter.channel_padding_sent, 1);
       if (!channel.congested) channel.putControl(PADDING_CELL, 0);
       channel.lastWriteMs = nowMs;
@@ -115,7 +119,11 @@ export class LinkPadding implements TimerTarget {
     // A peer may ask for less padding than the consensus has, never for more.
     channel.paddingLowMs = Math.max(wish.itoLowMs, this.options.paddingLowMs);
     channel.paddingHighMs = Math.max(wish.itoHighMs, channel.paddingLowMs);
-    if (this.wanted(channel) && (this.timers[channel.slot] ?? NO_TIMER) === NO_TIMER && channel.legCount > 0) {
+    if (
+      this.wanted(channel) &&
+      (this.timers[channel.slot] ?? NO_TIMER) === NO_TIMER &&
+      channel.legCount > 0
+    ) {
       this.arm(channel, nowMs);
     }
     return true;

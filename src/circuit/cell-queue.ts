@@ -10,7 +10,7 @@
 import { NO_SLOT } from '../bytes/slab.ts';
 import { CELL_BYTES, setCircId } from '../cell/cell.ts';
 import { DestroyReason } from '../cell/reason.ts';
-import { type Channel, OPEN as CHANNEL_OPEN, PAUSED_BY_RING } from '../channel/channel.ts';
+import { OPEN as CHANNEL_OPEN, type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { NO_LEG, PREV, portWorker } from './circuit-table.ts';
 import { closeCircuit } from './close.ts';

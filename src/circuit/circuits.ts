@@ -107,7 +107,8 @@ export class Circuits implements CellSink, CellSource {
     const table = this.plane.table;
     let count = 0;
     for (let row = 0; row < table.capacity; row++) {
-      if (table.kind[row] === OWNED && table.state[row] === EXTENDING && table.port[row * 2 + NEXT] !== -1) count++;
+      if (table.kind[row] === OWNED && table.state[row] === EXTENDING && table.port[row * 2 + NEXT] !== -1)
+        count++;
     }
     return count;
   }

@@ -17,11 +17,11 @@ import {
 import {
   decodeExtensions,
   decodeSubprotocolRequest,
+  type Extension,
+  ExtensionType,
   encodeCcResponse,
   encodeExtensions,
-  ExtensionType,
   firstOfType,
-  type Extension,
 } from '../cell/extension.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import type { Channel } from '../channel/channel.ts';
@@ -53,7 +53,7 @@ function admit(plane: CircuitPlane, channel: Channel, circId: number): boolean {
     return false;
   }
   const peerDialled = !channel.initiated;
-  if ((circId & INITIATOR_BIT) !== 0 !== peerDialled) {
+  if (((circId & INITIATOR_BIT) !== 0) !== peerDialled) {
     plane.counters.add(Counter.circuit_bad_id, 1);
     sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
     return false;
@@ -77,7 +77,9 @@ export function onCreate2(plane: CircuitPlane, channel: Channel, circId: number,
   const type = create.handshakeType;
   if (type !== HandshakeType.NTOR && type !== HandshakeType.NTOR_V3) {
     plane.counters.add(
-      type === HandshakeType.TAP ? Counter.circuit_create_tap_refused : Counter.circuit_create_unknown_handshake,
+      type === HandshakeType.TAP
+        ? Counter.circuit_create_tap_refused
+        : Counter.circuit_create_unknown_handshake,
       1,
     );
     sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
@@ -176,14 +178,7 @@ function answer(plane: CircuitPlane, onion: WaitingOnion): void {
           TOR1_KEY_BYTES,
           (message) => answerExtensions(message, plane.options.ccSendmeInc),
         )
-      : serverNtor(
-          onion.data,
-          keys.rsaId,
-          keys.onionKeys,
-          keys.junk,
-          generateCurve25519(),
-          TOR1_KEY_BYTES,
-        );
+      : serverNtor(onion.data, keys.rsaId, keys.onionKeys, keys.junk, generateCurve25519(), TOR1_KEY_BYTES);
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
   }

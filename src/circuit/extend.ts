@@ -12,15 +12,26 @@ import { equal } from '../bytes/secret.ts';
 import { writeCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { decodeCreated2, encodeCreate2 } from '../cell/create.ts';
-import { decodeExtend2, encodeExtended2, type ExtendTarget, interpretSpecifiers } from '../cell/extend.ts';
+import { decodeExtend2, type ExtendTarget, encodeExtended2, interpretSpecifiers } from '../cell/extend.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
-import { type Channel, OPEN as CHANNEL_OPEN } from '../channel/channel.ts';
+import { OPEN as CHANNEL_OPEN, type Channel } from '../channel/channel.ts';
 import { Malformed } from '../fault.ts';
 import { SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { joinChannel, sendCell } from './cell-queue.ts';
-import { EXTENDING, FREE, NEXT, NO_LEG, NO_PORT, OPEN, OWNED, PREV, ringPort, TRANSIT } from './circuit-table.ts';
+import {
+  EXTENDING,
+  FREE,
+  NEXT,
+  NO_LEG,
+  NO_PORT,
+  OPEN,
+  OWNED,
+  PREV,
+  ringPort,
+  TRANSIT,
+} from './circuit-table.ts';
 import { closeCircuit, closeLeg, SAY_NOTHING } from './close.ts';
 import { originate } from './originate.ts';
 import type { CircuitPlane } from './plane.ts';
@@ -181,13 +192,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   const create = table.pendingCreate[row]!;
   if (
     ring === null ||
-    !ring.putOpenLeg(
-      row,
-      table.generation[row]!,
-      table.attempt[row]!,
-      choice.handle,
-      create,
-    )
+    !ring.putOpenLeg(row, table.generation[row]!, table.attempt[row]!, choice.handle, create)
   ) {
     refuse(plane, row, Counter.leg_refused, DestroyReason.RESOURCELIMIT);
     return;
@@ -356,7 +361,8 @@ export function expireExtends(plane: CircuitPlane): void {
   while (done < deadlines.length && deadlines[done]!.atMs <= plane.nowMs) {
     const { row, generation, attempt } = deadlines[done++]!;
     if (!table.isLive(row, generation) || table.kind[row] === FREE) continue;
-    if (table.state[row] !== EXTENDING || table.attempt[row] !== attempt || table.kind[row] !== OWNED) continue;
+    if (table.state[row] !== EXTENDING || table.attempt[row] !== attempt || table.kind[row] !== OWNED)
+      continue;
     plane.counters.add(Counter.extend_timeout, 1);
     // C tor ends a circuit whose next hop stays mute with FINISHED.
     closeCircuit(plane, row, DestroyReason.FINISHED, DestroyReason.FINISHED);

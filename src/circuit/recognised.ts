@@ -4,7 +4,14 @@
  * A malformed message or a violation closes its circuit, is counted, and loses nothing else.
  */
 import { DestroyReason } from '../cell/reason.ts';
-import { DATA_AT, RELAY_DATA_MAX, RelayCommand, relayCommand, relayLength, relayStreamId } from '../cell/relay-message.ts';
+import {
+  DATA_AT,
+  RELAY_DATA_MAX,
+  RelayCommand,
+  relayCommand,
+  relayLength,
+  relayStreamId,
+} from '../cell/relay-message.ts';
 import { Malformed, Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { closeCircuit } from './close.ts';

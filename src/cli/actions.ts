@@ -58,7 +58,11 @@ function textOf(commandLine: CommandLine, home: string | null): string {
     case 'list-fingerprint': {
       const { options } = loadOptions(commandLine, home);
       const identity = loadOrCreateIdentity(storeOf(options), wallSec(), signingPolicy(options));
-      return fingerprintText(options.nickname, identity, commandLine.argument === 'ed25519' ? 'ed25519' : 'rsa');
+      return fingerprintText(
+        options.nickname,
+        identity,
+        commandLine.argument === 'ed25519' ? 'ed25519' : 'rsa',
+      );
     }
     case 'keygen': {
       const { options } = loadOptions(commandLine, home);
@@ -77,6 +81,11 @@ function textOf(commandLine: CommandLine, home: string | null): string {
     case 'help':
       return printHelp();
     default:
-      throw new OperatorError(`unknown action ${commandLine.action}`, 'command line', 'see --help', EXIT_CONFIG);
+      throw new OperatorError(
+        `unknown action ${commandLine.action}`,
+        'command line',
+        'see --help',
+        EXIT_CONFIG,
+      );
   }
 }

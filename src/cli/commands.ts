@@ -13,7 +13,11 @@ import { PRINTABLE, printDocument } from './print.ts';
 
 const torrcArgs: ArgsDef = {
   torrc: { type: 'string', alias: ['f'], description: 'the torrc to read', valueHint: 'FILE' },
-  defaults: { type: 'string', description: 'a torrc whose lines every other one overrides', valueHint: 'FILE' },
+  defaults: {
+    type: 'string',
+    description: 'a torrc whose lines every other one overrides',
+    valueHint: 'FILE',
+  },
 };
 
 interface TorrcArgs {
@@ -30,7 +34,11 @@ function classic(args: TorrcArgs, ...more: string[]): string[] {
 }
 
 /** Build the command tree. `done` takes each command's exit code. */
-export function commandTree(executable: string, home: string | null, done: (code: number) => void): CommandDef {
+export function commandTree(
+  executable: string,
+  home: string | null,
+  done: (code: number) => void,
+): CommandDef {
   const doing = (toArgs: (args: TorrcArgs & Record<string, unknown>) => string[]) => {
     return async ({ args }: { args: unknown }): Promise<void> => {
       done(await act(parseCommandLine(toArgs(args as TorrcArgs & Record<string, unknown>)), home));
@@ -46,7 +54,11 @@ export function commandTree(executable: string, home: string | null, done: (code
     meta: { name: 'onionrelay', version: VERSION, description: 'A Tor relay that uses every core.' },
     subCommands: {
       run: simple('run', 'be a relay until a signal ends it'),
-      'verify-config': simple('verify-config', 'read the configuration and say what is wrong with it', '--verify-config'),
+      'verify-config': simple(
+        'verify-config',
+        'read the configuration and say what is wrong with it',
+        '--verify-config',
+      ),
       fingerprint: defineCommand({
         meta: { name: 'fingerprint', description: "print this relay's name in the network" },
         args: { ...torrcArgs, kind: { type: 'positional', required: false, description: 'rsa or ed25519' } },
@@ -70,7 +82,11 @@ export function commandTree(executable: string, home: string | null, done: (code
           const what = String((args as Record<string, unknown>)['what']);
           const known = PRINTABLE.find((name) => name === what);
           if (known === undefined) {
-            throw new OperatorError(`cannot print "${what}"`, 'command line', `write one of ${PRINTABLE.join(', ')}`);
+            throw new OperatorError(
+              `cannot print "${what}"`,
+              'command line',
+              `write one of ${PRINTABLE.join(', ')}`,
+            );
           }
           process.stdout.write(printDocument(known, VERSION, executable));
           done(0);

@@ -18,7 +18,12 @@ import { type AddressChoice, choosePublishedAddress } from '../directory/publish
 import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
 import type { Timing } from '../directory/timing.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
-import { loadOrCreateIdentity, type RelayIdentity, refreshIdentity, type SigningPolicy } from '../keys/identity.ts';
+import {
+  loadOrCreateIdentity,
+  type RelayIdentity,
+  refreshIdentity,
+  type SigningPolicy,
+} from '../keys/identity.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { makeLinkCredentials } from '../keys/link-key.ts';
 import { loadOrCreateOnionKeys, maintainOnionKeys, type OnionKeys } from '../keys/onion-key.ts';
@@ -33,8 +38,8 @@ import { COMMIT, PROTOCOLS, VERSION } from '../version.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
 import { LogWriter, rulesFor } from './log-writer.ts';
-import { type OpenPorts, openPorts } from './ports.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
+import { type OpenPorts, openPorts } from './ports.ts';
 import { becomeUser, raiseFileLimit } from './privilege.ts';
 import { StateFile } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
@@ -139,7 +144,10 @@ export class Daemon {
     cache.load(this.network);
     this.onionKeys = loadOrCreateOnionKeys(this.store, this.state, nowSec, this.onionParams());
     writeFingerprintFiles(this.store, options.nickname, this.identity, options.bridgeRelay);
-    log.notice('general', `Your relay's identity fingerprint is ${options.nickname} ${encodeHex(this.identity.rsaId)}`);
+    log.notice(
+      'general',
+      `Your relay's identity fingerprint is ${options.nickname} ${encodeHex(this.identity.rsaId)}`,
+    );
     this.history = new BandwidthHistory(nowSec);
     this.history.load(this.state, nowSec);
     await this.startWorkers(nowSec);
@@ -213,7 +221,8 @@ export class Daemon {
     this.fetcher = new Fetcher({ ...shared, cache, testing: options.testingTorNetwork });
     if (options.disableNetwork) return;
     // A local relay that nobody configured talks to no one.
-    if (options.dirAuthorities.length === 0 && options.orPorts.every((port) => port.where === 'default')) return;
+    if (options.dirAuthorities.length === 0 && options.orPorts.every((port) => port.where === 'default'))
+      return;
     this.fetcher.start();
     this.publisher.start();
   }
@@ -316,9 +325,13 @@ export class Daemon {
     const jumpMs = noticeJump();
     if (jumpMs !== null) {
       const way = jumpMs > 0 ? 'forward' : 'back';
-      log.warn('general', `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; no deadline moved.`);
+      log.warn(
+        'general',
+        `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; no deadline moved.`,
+      );
     }
-    if (nowSec - this.linkKeyMadeSec >= LINK_KEY_SEC || nowSec < this.linkKeyMadeSec) void this.rotateLinkKey();
+    if (nowSec - this.linkKeyMadeSec >= LINK_KEY_SEC || nowSec < this.linkKeyMadeSec)
+      void this.rotateLinkKey();
     if (nowSec >= this.nextHourSec || nowSec < this.nextHourSec - 2 * HOUR_SEC) {
       this.nextHourSec = nowSec + HOUR_SEC;
       void this.hourly(nowSec);

@@ -1,10 +1,11 @@
 /**
  * Our server descriptor and extra-info, from what we are at this moment.
  */
-import type { OnionKeys } from '../keys/onion-key.ts';
-import type { RelayIdentity } from '../keys/identity.ts';
+
 import type { AddressChoice } from '../directory/published-address.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
+import type { RelayIdentity } from '../keys/identity.ts';
+import type { OnionKeys } from '../keys/onion-key.ts';
 import { type BandwidthHistory, printExtraInfo } from '../netdoc/extra-info.ts';
 import { printServerDescriptor } from '../netdoc/server-descriptor.ts';
 import type { RouterSigner } from '../netdoc/signature.ts';

@@ -8,7 +8,14 @@
 import { closeSync, fchmodSync, openSync, writeSync } from 'node:fs';
 import { EXIT_CONFIG, OperatorError } from '../fault.ts';
 import { isFault, sendDatagramUnix } from '../libc.ts';
-import { type Domain, type LogRecord, SEVERITIES, type Severity, setLogSink, setLogThreshold } from '../log.ts';
+import {
+  type Domain,
+  type LogRecord,
+  SEVERITIES,
+  type Severity,
+  setLogSink,
+  setLogThreshold,
+} from '../log.ts';
 import { defaultLogRule, type LogRule } from '../torrc/log-line.ts';
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
@@ -121,7 +128,8 @@ function rank(severity: Severity): number {
 
 function allDomainsOf(outputs: readonly Output[]): readonly Domain[] {
   const all = new Set<Domain>();
-  for (const { rule } of outputs) for (const severity of SEVERITIES) for (const d of rule.domains[severity]) all.add(d);
+  for (const { rule } of outputs)
+    for (const severity of SEVERITIES) for (const d of rule.domains[severity]) all.add(d);
   return [...all];
 }
 

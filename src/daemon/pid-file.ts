@@ -11,7 +11,11 @@ export function writePidFile(path: string): void {
     writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new OperatorError(`PidFile cannot be written (${why})`, path, 'make its folder writable for this user');
+    throw new OperatorError(
+      `PidFile cannot be written (${why})`,
+      path,
+      'make its folder writable for this user',
+    );
   }
 }
 

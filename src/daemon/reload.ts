@@ -10,7 +10,10 @@ import type { Daemon } from './daemon.ts';
 /** Reload the configuration; every refusal is logged with its place, and the old options stay in force. */
 export function reload(daemon: Daemon, readOptions: () => BuiltOptions): void {
   if (!daemon.options.reloadTorrcOnHup) {
-    log.notice('config', 'Got HUP, but __ReloadTorrcOnSIGHUP is 0: the configuration stays, keys and logs are looked at.');
+    log.notice(
+      'config',
+      'Got HUP, but __ReloadTorrcOnSIGHUP is 0: the configuration stays, keys and logs are looked at.',
+    );
     void daemon.apply(daemon.options, []).catch(report);
     return;
   }

@@ -3,9 +3,9 @@
  * USR1 tells, USR2 logs everything.
  */
 import { log } from '../log.ts';
+import type { BuiltOptions } from '../torrc/validate.ts';
 import type { Daemon } from './daemon.ts';
 import { reload } from './reload.ts';
-import type { BuiltOptions } from '../torrc/validate.ts';
 
 /** Catch the signals. `readOptions` reads the configuration anew for HUP; resolves when the relay has stopped. */
 export function obeySignals(daemon: Daemon, readOptions: () => BuiltOptions): Promise<void> {

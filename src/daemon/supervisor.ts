@@ -9,7 +9,7 @@ import type { Endpoint } from '../bytes/address.ts';
 import { printEndpoint } from '../bytes/address.ts';
 import { Bug, EXIT_PORTS, OperatorError } from '../fault.ts';
 import { closeFd, dupFd, isFault } from '../libc.ts';
-import { log, type LogRecord } from '../log.ts';
+import { type LogRecord, log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import type {

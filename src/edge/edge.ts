@@ -37,7 +37,12 @@ export class RefusingEdge implements Edge {
       case RelayCommand.SENDME:
         // Nothing of ours is ever sent that a SENDME could acknowledge.
         if (streamId === 0) {
-          throw new Violation('circuit', DestroyReason.PROTOCOL, 'circuit_unexpected_sendme', 'unexpected SENDME');
+          throw new Violation(
+            'circuit',
+            DestroyReason.PROTOCOL,
+            'circuit_unexpected_sendme',
+            'unexpected SENDME',
+          );
         }
         return;
       default:

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { Slab } from '../bytes/slab.ts';
 import { CELL_BYTES } from '../cell/cell.ts';
 import { BufferPool } from '../channel/buffer-pool.ts';
-import { Channel, type ChannelShared, STAGING_CELLS } from '../channel/channel.ts';
+import { type Channel, type ChannelShared, STAGING_CELLS } from '../channel/channel.ts';
 import { ChannelTable } from '../channel/channel-table.ts';
 import { Framer } from '../channel/framer.ts';
 import { Links } from '../channel/links.ts';
@@ -29,15 +29,21 @@ import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
 import { curve25519FromSecret, generateCurve25519 } from '../crypto/curve25519.ts';
 import { RefusingEdge } from '../edge/edge.ts';
+import { dupFd, isFault } from '../libc.ts';
 import { log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Doorbell } from '../shm/doorbell.ts';
-import type { LetterToWorker, LentListener, OnionKeysLetter, RingPair, WorkerOptions } from '../shm/letter.ts';
+import type {
+  LentListener,
+  LetterToWorker,
+  OnionKeysLetter,
+  RingPair,
+  WorkerOptions,
+} from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
-import { dupFd, isFault } from '../libc.ts';
 import { BatchClock, monotonicMs, wallSec } from '../time/clock.ts';
 import { TimerWheel } from '../time/timer-wheel.ts';
 import { CellDispatch } from './cells.ts';
@@ -212,7 +218,8 @@ export class Loop {
   private takeRings(): boolean {
     let left = false;
     for (const port of this.plane.ports) {
-      if (port !== null && takeFromRing(this.plane, port, RING_SLOTS_PER_TURN) === RING_SLOTS_PER_TURN) left = true;
+      if (port !== null && takeFromRing(this.plane, port, RING_SLOTS_PER_TURN) === RING_SLOTS_PER_TURN)
+        left = true;
     }
     return left;
   }

@@ -1,7 +1,7 @@
 /**
  * Letters in and out of a worker. Everything that is not a cell comes through here.
  */
-import { log, type LogRecord, setLogSink, setLogThreshold, setSafeLogging, SEVERITIES } from '../log.ts';
+import { type LogRecord, log, SEVERITIES, setLogSink, setLogThreshold, setSafeLogging } from '../log.ts';
 import type { LetterToMain, LetterToWorker, WorkerOptions } from '../shm/letter.ts';
 import { Loop } from './loop.ts';
 
