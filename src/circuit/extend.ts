@@ -9,7 +9,7 @@
 import type { Endpoint } from '../bytes/address.ts';
 import { isAnyIp, isInternalIp } from '../bytes/address.ts';
 import { equal } from '../bytes/secret.ts';
-import { writeCell } from '../cell/cell.ts';
+import { BODY_AT, CELL_BYTES, writeCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { decodeCreated2, encodeCreate2 } from '../cell/create.ts';
 import { decodeExtend2, type ExtendTarget, encodeExtended2, interpretSpecifiers } from '../cell/extend.ts';
@@ -265,6 +265,17 @@ export function onCreated2(plane: CircuitPlane, row: number, body: Uint8Array): 
   plane.counters.add(Counter.extend_succeeded, 1);
   plane.onExtended(plane.table.port[row * 2 + PREV]!);
   originate(plane, row, RelayCommand.EXTENDED2, 0, encodeExtended2(handshake));
+}
+
+/** A transit row passed a CREATED2 cell back raw: the owner of the circuit takes it, and answers for its faults. */
+export function takeCreated2(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number): void {
+  try {
+    onCreated2(plane, row, bytes.subarray(at + BODY_AT, at + CELL_BYTES));
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    plane.counters.add(Counter.extend_created_malformed, 1);
+    closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
+  }
 }
 
 /** Take a TRUNCATE: cut what lies behind us off, and say so. */

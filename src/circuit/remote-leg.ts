@@ -7,14 +7,11 @@
  */
 import { getCommand } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
-import { DestroyReason } from '../cell/reason.ts';
-import { Malformed } from '../fault.ts';
 import { SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { NEXT, OWNED, PREV } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING } from './close.ts';
-import { cellBody } from './create.ts';
-import { onCreated2, onLegReady, onOpenLeg } from './extend.ts';
+import { onLegReady, onOpenLeg, takeCreated2 } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
 import { onRelayCell } from './relay-cell.ts';
 import { type RingPort, WORD } from './ring-port.ts';
@@ -52,7 +49,7 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
     const leg = table.kind[row] === OWNED ? row * 2 + NEXT : row * 2 + PREV;
     const command = getCommand(bytes, at);
     if (command === Command.RELAY || command === Command.RELAY_EARLY) onRelayCell(plane, leg, bytes, at);
-    else takeCreated(plane, row, bytes, at);
+    else takeCreated2(plane, row, bytes, at);
     return;
   }
   if (kind === SlotKind.OPEN_LEG) {
@@ -63,17 +60,6 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
     onLegReady(plane, port.worker, row, generation, attempt, words[w + 4]!, words[w + 5]!);
   } else if (kind === SlotKind.LEG_DESTROY) {
     takeDestroy(plane, row, generation, attempt, words[w + 4]!);
-  }
-}
-
-/** A CREATED2 that a transit row passed back raw. */
-function takeCreated(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number): void {
-  try {
-    onCreated2(plane, row, cellBody(bytes, at));
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-    plane.counters.add(Counter.extend_created_malformed, 1);
-    closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
   }
 }
 

@@ -82,8 +82,8 @@ export class Tor1Layer implements RelayLayer {
   /** `keys`: 72 bytes, Df, Db, Kf, Kb; not kept. */
   constructor(keys: Uint8Array) {
     assert(keys.length === TOR1_KEY_BYTES, 'tor1 takes 72 bytes of key material');
-    this.#forward = forwardOf(keys);
-    this.#backward = backwardOf(keys);
+    this.#forward = createForward(keys);
+    this.#backward = createBackward(keys);
   }
 
   decryptForward(bytes: Uint8Array, at: number): number {
@@ -117,8 +117,8 @@ export class Tor1ClientLayer implements ClientLayer {
   /** `keys`: 72 bytes, Df, Db, Kf, Kb; not kept. */
   constructor(keys: Uint8Array) {
     assert(keys.length === TOR1_KEY_BYTES, 'tor1 takes 72 bytes of key material');
-    this.#forward = forwardOf(keys);
-    this.#backward = backwardOf(keys);
+    this.#forward = createForward(keys);
+    this.#backward = createBackward(keys);
   }
 
   originateForward(bytes: Uint8Array, at: number): void {
@@ -144,12 +144,12 @@ export class Tor1ClientLayer implements ClientLayer {
   }
 }
 
-function forwardOf(keys: Uint8Array): Direction {
+function createForward(keys: Uint8Array): Direction {
   const key = 2 * SHA1_BYTES;
   return new Direction(keys.subarray(0, SHA1_BYTES), keys.subarray(key, key + KEY_BYTES));
 }
 
-function backwardOf(keys: Uint8Array): Direction {
+function createBackward(keys: Uint8Array): Direction {
   const key = 2 * SHA1_BYTES + KEY_BYTES;
   return new Direction(keys.subarray(SHA1_BYTES, 2 * SHA1_BYTES), keys.subarray(key));
 }
