@@ -1,0 +1,257 @@
+/** One process of a private network: its torrc, its keys, its start and its end. */
+
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Subprocess } from 'bun';
+
+const ROOT = resolve(import.meta.dir, '../..');
+/**
+ * How often the authorities vote, and how long each of the two phases of a vote lasts. The shortest that C tor
+ * allows is 10 s; with two cores for a dozen processes a vote must not be that tight. The interval divides a day.
+ */
+const VOTING_INTERVAL_SEC = 20;
+const VOTE_PHASE_SEC = 3;
+const STOP_DEADLINE_MS = 20_000;
+
+export type Software = 'tor' | 'onionrelay';
+
+/** What a process shall be. */
+export interface NodePlan {
+  /** Its nickname and the name of its folder. */
+  readonly name: string;
+  readonly software: Software;
+  readonly role: 'authority' | 'relay' | 'exit' | 'client';
+  /** Listen on ::1 as well, and say so in the descriptor. */
+  readonly ipv6?: boolean;
+  /** More torrc lines, after all others. */
+  readonly torrc?: readonly string[];
+  /** Do not start it with the others. */
+  readonly late?: boolean;
+}
+
+/** Wait for a condition, looking five times a second. @throws Error naming it when the deadline passes */
+export async function waitUntil(
+  what: string,
+  deadlineMs: number,
+  holds: () => boolean | Promise<boolean>,
+  explain: () => string = () => '',
+): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!(await holds())) {
+    if (performance.now() > end)
+      throw new Error(`still waiting for ${what} after ${deadlineMs / 1000} s ${explain()}`);
+    await Bun.sleep(200);
+  }
+}
+
+/** The command that starts our relay: the compiled executable if ONIONRELAY_BINARY names one. */
+export function onionrelayCommand(): string[] {
+  const binary = process.env['ONIONRELAY_BINARY'];
+  if (binary !== undefined && binary !== '') return [resolve(ROOT, binary)];
+  return [join(ROOT, 'node_modules/.bin/bun'), join(ROOT, 'src/main.ts')];
+}
+
+/** A process of the network, running or not. */
+export class NetworkNode {
+  readonly plan: NodePlan;
+  readonly directory: string;
+  readonly orPort: number;
+  readonly orPort6: number;
+  readonly dirPort: number;
+  readonly controlPort: number;
+  readonly socksPort: number;
+  /** What runs in this DataDirectory now; a test may change it between a stop and a start. */
+  software: Software;
+  #process: Subprocess | null = null;
+  #authorityIdentity = '';
+
+  constructor(plan: NodePlan, directory: string, ports: readonly number[]) {
+    this.plan = plan;
+    this.directory = directory;
+    this.software = plan.software;
+    [this.orPort, this.orPort6, this.dirPort, this.controlPort, this.socksPort] = ports as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+  }
+
+  get pid(): number | null {
+    return this.#process?.exitCode === null ? this.#process.pid : null;
+  }
+
+  /** The relay's RSA fingerprint in hex, null before its first start. */
+  fingerprint(): string | null {
+    return this.#file('fingerprint')?.trim().split(' ')[1] ?? null;
+  }
+
+  /** Everything logged so far, over all starts, from info upwards. */
+  log(): string {
+    return this.#file('log') ?? '';
+  }
+
+  /** What the process printed, for messages about a process that ended by itself. */
+  output(): string {
+    return this.#file('output') ?? '';
+  }
+
+  /** Start the process. Its files stay where they are. */
+  start(): void {
+    const torrc = join(this.directory, 'torrc');
+    const command = this.software === 'tor' ? ['tor'] : onionrelayCommand();
+    const output = openSync(join(this.directory, 'output'), 'a');
+    this.#process = Bun.spawn([...command, '-f', torrc], {
+      cwd: this.directory,
+      stdin: 'ignore',
+      stdout: output,
+      stderr: output,
+    });
+    closeSync(output);
+  }
+
+  /** End the process as an operator would, and wait for it. @throws Error when it does not end */
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child === null) return;
+    child.kill('SIGINT');
+    await waitUntil(
+      `end of ${this.plan.name}`,
+      STOP_DEADLINE_MS,
+      () => child.exitCode !== null || child.signalCode !== null,
+    );
+    this.#process = null;
+  }
+
+  /** End the process at once. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = null;
+    if (child === null) return;
+    child.kill('SIGKILL');
+    await child.exited;
+  }
+
+  /** @throws Error with what the process printed, when it ended by itself */
+  assertRuns(): void {
+    if (this.#process === null || this.#process.exitCode === null) return;
+    const { exitCode } = this.#process;
+    throw new Error(`${this.plan.name} ended with ${exitCode}:\n${this.output().slice(-4000)}`);
+  }
+
+  /** Make an authority's identity, signing key and certificate, and its relay identity. */
+  async makeAuthorityKeys(): Promise<void> {
+    const keys = join(this.directory, 'keys');
+    mkdirSync(keys, { mode: 0o700 });
+    const gencert = Bun.spawn(
+      [
+        'tor-gencert',
+        '--create-identity-key',
+        ...['-i', join(keys, 'authority_identity_key')],
+        ...['-s', join(keys, 'authority_signing_key')],
+        ...['-c', join(keys, 'authority_certificate')],
+        ...['-m', '1', '-a', `127.0.0.1:${this.dirPort}`, '--passphrase-fd', '0'],
+      ],
+      { stdin: Buffer.from('a private test network\n'), stdout: 'ignore', stderr: 'pipe' },
+    );
+    const listing = Bun.spawn(
+      [
+        ...['tor', '--quiet', '--ignore-missing-torrc', '-f', join(this.directory, 'none')],
+        ...['--DataDirectory', this.directory, '--Nickname', this.plan.name],
+        ...['--ORPort', String(this.orPort), '--list-fingerprint'],
+      ],
+      { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
+    );
+    const [status] = await Promise.all([gencert.exited, listing.exited]);
+    if (status !== 0) throw new Error(`tor-gencert: ${await new Response(gencert.stderr).text()}`);
+    const certificate = readFileSync(join(keys, 'authority_certificate'), 'utf8');
+    this.#authorityIdentity = certificate.match(/^fingerprint ([0-9A-F]{40})$/m)![1]!;
+  }
+
+  /** The `DirAuthority` line that everyone in the network needs. */
+  authorityLine(): string {
+    return (
+      `DirAuthority ${this.plan.name} orport=${this.orPort} no-v2 v3ident=${this.#authorityIdentity} ` +
+      `127.0.0.1:${this.dirPort} ${this.fingerprint()}`
+    );
+  }
+
+  /** Write the torrc: what all share, what the role needs, what the plan adds. */
+  writeTorrc(common: readonly string[]): void {
+    const lines = [
+      `Nickname ${this.plan.name}`,
+      `DataDirectory ${this.directory}`,
+      'Address 127.0.0.1',
+      `Log notice stdout`,
+      `Log info file ${join(this.directory, 'log')}`,
+      'SafeLogging 0',
+      'ProtocolWarnings 1',
+      'ShutdownWaitLength 0',
+      // Circuits that C tor lays on its own cost CPU, and at times extend back to the previous hop, with a warning.
+      '__DisablePredictedCircuits 1',
+      ...common,
+      ...this.#roleLines(),
+      ...(this.plan.torrc ?? []),
+    ];
+    writeFileSync(join(this.directory, 'torrc'), `${lines.join('\n')}\n`);
+  }
+
+  #roleLines(): string[] {
+    const control = this.plan.software === 'tor' ? [`ControlPort 127.0.0.1:${this.controlPort}`] : [];
+    if (this.plan.role === 'client') return [...control, ...clientLines(this.socksPort)];
+    return [
+      ...control,
+      'SocksPort 0',
+      `ORPort 127.0.0.1:${this.orPort}`,
+      ...(this.plan.ipv6 === true ? [`ORPort [::1]:${this.orPort6}`] : []),
+      'ContactInfo nobody@example.com',
+      ...(this.plan.role === 'authority' ? authorityLines(this.dirPort) : []),
+      ...(this.plan.role === 'exit' ? ['ExitRelay 1', 'ExitPolicy accept *:*'] : []),
+      ...(this.plan.software === 'onionrelay' ? ['NumCPUs 2'] : []),
+    ];
+  }
+
+  #file(name: string): string | null {
+    const path = join(this.directory, name);
+    return existsSync(path) ? readFileSync(path, 'utf8') : null;
+  }
+}
+
+function authorityLines(dirPort: number): string[] {
+  return [
+    `DirPort 127.0.0.1:${dirPort}`,
+    'AuthoritativeDirectory 1',
+    'V3AuthoritativeDirectory 1',
+    'AuthDirHasIPv6Connectivity 1',
+    `V3AuthVotingInterval ${VOTING_INTERVAL_SEC} seconds`,
+    `V3AuthVoteDelay ${VOTE_PHASE_SEC} seconds`,
+    `V3AuthDistDelay ${VOTE_PHASE_SEC} seconds`,
+    `TestingV3AuthInitialVotingInterval ${VOTING_INTERVAL_SEC} seconds`,
+    `TestingV3AuthInitialVoteDelay ${VOTE_PHASE_SEC} seconds`,
+    `TestingV3AuthInitialDistDelay ${VOTE_PHASE_SEC} seconds`,
+    'V3AuthNIntervalsValid 9',
+    'TestingMinFastFlagThreshold 0',
+    'TestingMinExitFlagThreshold 0',
+    'TestingDirAuthVoteGuard *',
+    'TestingDirAuthVoteHSDir *',
+    'ExitPolicy reject *:*',
+  ];
+}
+
+/** A client that builds no circuit which it was not told to build. */
+function clientLines(socksPort: number): string[] {
+  return [
+    `SocksPort 127.0.0.1:${socksPort}`,
+    '__LeaveStreamsUnattached 1',
+    'UseEntryGuards 0',
+    'LearnCircuitBuildTimeout 0',
+    'CircuitBuildTimeout 60',
+    'CircuitStreamTimeout 120',
+    'MaxCircuitDirtiness 1 hour',
+    'ConfluxEnabled 0',
+    'ClientUseIPv6 1',
+    'ClientPreferIPv6ORPort 1',
+    'PathsNeededToBuildCircuits 0.25',
+  ];
+}
