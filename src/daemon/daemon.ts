@@ -28,7 +28,9 @@ import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { makeLinkCredentials } from '../keys/link-key.ts';
 import { loadOrCreateOnionKeys, maintainOnionKeys, type OnionKeys } from '../keys/onion-key.ts';
 import { log, setSafeLogging } from '../log.ts';
-import type { OnionKeysLetter, WorkerOptions } from '../shm/letter.ts';
+import type { Consensus } from '../netdoc/consensus.ts';
+import type { OnionKeysLetter, RelayIndexBlock, WorkerOptions } from '../shm/letter.ts';
+import { type IndexedRelay, RelayIndex } from '../shm/relay-index.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
 import { heartbeatLines } from '../stats/heartbeat.ts';
@@ -214,10 +216,13 @@ export class Daemon {
       observedBytesPerSec: () => this.observed(),
       uptimeSec: () => this.uptimeSec(),
     });
-    this.network.onConsensus(() => {
+    this.network.onConsensus((_flavour, consensus) => {
+      void this.supervisor.setRelayIndex(indexOf(consensus));
       void this.supervisor.setOptions(this.workerOptions());
       this.publisher.check();
     });
+    const cached = this.network.newest;
+    if (cached !== null) void this.supervisor.setRelayIndex(indexOf(cached));
     this.fetcher = new Fetcher({ ...shared, cache, testing: options.testingTorNetwork });
     if (options.disableNetwork) return;
     // A local relay that nobody configured talks to no one.
@@ -484,6 +489,16 @@ export class Daemon {
 
 function random(n: number): Uint8Array {
   return new Uint8Array(randomBytes(n));
+}
+
+/** The part of a consensus that workers look things up in. */
+function indexOf(consensus: Consensus): RelayIndexBlock {
+  const relays: IndexedRelay[] = [];
+  for (let row = 0; row < consensus.routers.count; row++) {
+    const { rsaId, address, orPort, ipv6 } = consensus.routers.at(row);
+    relays.push({ rsaId, ipv4: orPort === 0 ? null : { host: address, port: orPort }, ipv6 });
+  }
+  return RelayIndex.create(relays);
 }
 
 function signingPolicy(options: RelayOptions): SigningPolicy {

@@ -17,11 +17,13 @@ import type {
   LetterToMain,
   LetterToWorker,
   OnionKeysLetter,
+  RelayIndexBlock,
   RingPair,
   SharedBlocks,
   WorkerOptions,
 } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
@@ -79,6 +81,7 @@ export class Supervisor {
   private options: WorkerOptions;
   private credentials: LinkCredentials;
   private onionKeys: OnionKeysLetter;
+  private relayIndex: RelayIndexBlock = RelayIndex.create([]);
   private nextGeneration = 1;
   private started = false;
   private stopping = false;
@@ -149,6 +152,7 @@ export class Supervisor {
       options: this.options,
       credentials: this.credentials,
       onionKeys: this.onionKeys,
+      relayIndex: this.relayIndex,
       listeners,
     });
     return ready;
@@ -249,6 +253,12 @@ export class Supervisor {
   setCredentials(credentials: LinkCredentials): Promise<void> {
     this.credentials = credentials;
     return this.tellAll({ kind: 'credentials', generation: this.generation(), credentials });
+  }
+
+  /** What workers know of the consensus from now on. */
+  setRelayIndex(relayIndex: RelayIndexBlock): Promise<void> {
+    this.relayIndex = relayIndex;
+    return this.tellAll({ kind: 'relay-index', generation: this.generation(), relayIndex });
   }
 
   setOnionKeys(onionKeys: OnionKeysLetter): Promise<void> {

@@ -63,6 +63,9 @@ export interface SharedBlocks {
   readonly halfOpen: SharedArrayBuffer;
 }
 
+/** A block of `shm/relay-index`. */
+export type RelayIndexBlock = SharedArrayBuffer;
+
 /** The pair of rings between a worker and one other. */
 export interface RingPair {
   readonly worker: number;
@@ -82,7 +85,9 @@ export type LetterToWorker =
       readonly credentials: LinkCredentials;
       readonly onionKeys: OnionKeysLetter;
       readonly listeners: readonly LentListener[];
+      readonly relayIndex: RelayIndexBlock;
     }
+  | { readonly kind: 'relay-index'; readonly generation: number; readonly relayIndex: RelayIndexBlock }
   | { readonly kind: 'options'; readonly options: WorkerOptions }
   | { readonly kind: 'credentials'; readonly generation: number; readonly credentials: LinkCredentials }
   | { readonly kind: 'onion-keys'; readonly generation: number; readonly onionKeys: OnionKeysLetter }

@@ -37,10 +37,12 @@ import type {
   LentListener,
   LetterToWorker,
   OnionKeysLetter,
+  RelayIndexBlock,
   RingPair,
   WorkerOptions,
 } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
@@ -159,6 +161,7 @@ export class Loop {
       extendDeadlines: [],
       keys: circuitKeys(letter.credentials, letter.onionKeys),
       options: letter.options,
+      relayIndex: new RelayIndex(letter.relayIndex),
       // Set right after the plane, which both of them hold.
       edge: { onMessage: () => {}, onCircuitClosed: () => {} },
       dial: () => -1,
@@ -301,6 +304,10 @@ export class Loop {
 
   setOnionKeys(onionKeys: OnionKeysLetter): void {
     this.plane.keys.onionKeys = onionKeyPairs(onionKeys);
+  }
+
+  setRelayIndex(block: RelayIndexBlock): void {
+    this.plane.relayIndex = new RelayIndex(block);
   }
 
   setOptions(options: WorkerOptions): void {

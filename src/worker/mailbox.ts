@@ -45,6 +45,9 @@ export class Mailbox {
       case 'onion-keys':
         loop.setOnionKeys(letter.onionKeys);
         break;
+      case 'relay-index':
+        loop.setRelayIndex(letter.relayIndex);
+        break;
       case 'detach':
         loop.detach(letter.worker);
         break;

@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'bun:test';
+import { RelayIndex } from '../../src/shm/relay-index.ts';
+
+const id = (n: number): Uint8Array => {
+  const bytes = new Uint8Array(20);
+  bytes[18] = n >> 8;
+  bytes[19] = n & 255;
+  return bytes;
+};
+
+describe('RelayIndex', () => {
+  const relays = Array.from({ length: 1000 }, (_, i) => ({
+    rsaId: id(i * 3),
+    ipv4: i % 5 === 0 ? null : { host: Uint8Array.of(10, 0, i >> 8, i & 255), port: 9001 },
+    ipv6: i % 2 === 0 ? { host: new Uint8Array(16).fill(i & 255), port: 443 } : null,
+  }));
+  const index = new RelayIndex(RelayIndex.create(relays));
+
+  test('finds every relay, and its addresses', () => {
+    expect(index.count).toBe(1000);
+    for (const [i, relay] of relays.entries()) {
+      const row = index.find(relay.rsaId);
+      expect(row).toBe(i);
+      expect(index.ipv4(row)).toEqual(relay.ipv4);
+      expect(index.ipv6(row)).toEqual(relay.ipv6);
+    }
+  });
+
+  test('finds no other', () => {
+    for (let i = 0; i < 1000; i++) expect(index.find(id(i * 3 + 1))).toBe(-1);
+    expect(index.find(new Uint8Array(20).fill(255))).toBe(-1);
+  });
+
+  test('an empty index finds nothing', () => {
+    expect(new RelayIndex(RelayIndex.create([])).find(id(0))).toBe(-1);
+  });
+
+  test('a foreign block is a bug', () => {
+    const sab = RelayIndex.create(relays.slice(0, 2));
+    const cut = new SharedArrayBuffer(sab.byteLength - 1);
+    new Uint8Array(cut).set(new Uint8Array(sab).subarray(0, sab.byteLength - 1));
+    expect(() => new RelayIndex(cut)).toThrow('relay index');
+  });
+});
