@@ -39,6 +39,7 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
       return true;
     }
     ring.congested = true;
+    plane.counters.add(Counter.ring_full, 1);
   }
   return park(plane, leg, bytes, at, null, ring);
 }

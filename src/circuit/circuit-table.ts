@@ -46,8 +46,8 @@ export class CircuitTable {
   generation: Uint32Array;
   /** RELAY_EARLY cells seen going forward. */
   relayEarly: Uint8Array;
-  /** Numbers the extends of a row, so that a late answer to an earlier one is told apart. */
-  attempt: Uint8Array;
+  /** Numbers the extends and truncates of a row, so that what comes late of an earlier one is told apart. */
+  attempt: Uint32Array;
   createdMs: Float64Array;
   layer: (RelayLayer | null)[];
   /** CREATE2 body that waits for the next channel. */
@@ -76,7 +76,6 @@ export class CircuitTable {
 
   private index: Int32Array;
   private indexMask: number;
-  private indexed = 0;
   private readonly seed: number;
 
   constructor(capacity: number, seed: number) {
@@ -86,7 +85,7 @@ export class CircuitTable {
     this.state = new Uint8Array(capacity);
     this.generation = new Uint32Array(capacity);
     this.relayEarly = new Uint8Array(capacity);
-    this.attempt = new Uint8Array(capacity);
+    this.attempt = new Uint32Array(capacity);
     this.createdMs = new Float64Array(capacity);
     this.deadlineMs = new Float64Array(capacity);
     this.layer = new Array<RelayLayer | null>(capacity).fill(null);
@@ -168,7 +167,6 @@ export class CircuitTable {
     let at = this.slotOf(port, id);
     while (this.index[at] !== NO_LEG) at = (at + 1) & this.indexMask;
     this.index[at] = leg;
-    this.indexed++;
   }
 
   /** Take a leg's channel away again. */
@@ -191,7 +189,6 @@ export class CircuitTable {
       }
     }
     index[hole] = NO_LEG;
-    this.indexed--;
     this.port[leg] = NO_PORT;
   }
 
@@ -202,7 +199,7 @@ export class CircuitTable {
     this.state = grown(this.state, new Uint8Array(after));
     this.generation = grown(this.generation, new Uint32Array(after));
     this.relayEarly = grown(this.relayEarly, new Uint8Array(after));
-    this.attempt = grown(this.attempt, new Uint8Array(after));
+    this.attempt = grown(this.attempt, new Uint32Array(after));
     this.createdMs = grown(this.createdMs, new Float64Array(after));
     this.deadlineMs = grown(this.deadlineMs, new Float64Array(after));
     for (let i = before; i < after; i++) {

@@ -12,9 +12,9 @@ import { Malformed } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { refillChannel, sendCell } from './cell-queue.ts';
 import { EXTENDING, NEXT, NO_LEG, OWNED, PREV } from './circuit-table.ts';
-import { closeCircuit, closeCircuitsOf, onDestroy, sendDestroy } from './close.ts';
+import { closeCircuitsOf, onDestroy, sendDestroy } from './close.ts';
 import { cellBody, onCreate2, onCreateFast } from './create.ts';
-import { onCreated2, settleWaiting } from './extend.ts';
+import { settleWaiting, takeCreated2 } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
 import { onRelayCell } from './relay-cell.ts';
 
@@ -38,10 +38,9 @@ export class Circuits implements CellSink, CellSource {
       this.onControl(channel, command, circId, bytes, at);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
+      // Only a CREATE2 for a new circuit throws; what comes for a circuit that there is answers for itself.
       plane.counters.add(Counter.circuit_create_malformed, 1);
-      const leg = plane.table.find(channel.slot, circId);
-      if (leg === NO_LEG) sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
-      else closeCircuit(plane, leg >> 1, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
+      sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
     }
   }
 
@@ -62,7 +61,7 @@ export class Circuits implements CellSink, CellSource {
         return;
       case Command.DESTROY: {
         const leg = plane.table.find(channel.slot, circId);
-        if (leg === NO_LEG) plane.counters.add(Counter.circuit_unknown_cell, 1);
+        if (leg === NO_LEG) plane.counters.add(Counter.circuit_destroy_unknown, 1);
         else onDestroy(plane, leg);
         return;
       }
@@ -84,7 +83,7 @@ export class Circuits implements CellSink, CellSource {
       return;
     }
     const row = leg >> 1;
-    if (table.kind[row] === OWNED) onCreated2(plane, row, cellBody(bytes, at));
+    if (table.kind[row] === OWNED) takeCreated2(plane, row, bytes, at);
     else sendCell(plane, row * 2 + PREV, bytes, at);
   }
 

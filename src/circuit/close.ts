@@ -62,8 +62,11 @@ export function closeLeg(plane: CircuitPlane, leg: number, reason: number): void
  */
 export function closeCircuit(plane: CircuitPlane, row: number, reasonPrev: number, reasonNext: number): void {
   const table = plane.table;
-  if (table.kind[row] === FREE) return;
-  if (table.kind[row] === OWNED) {
+  const kind = table.kind[row]!;
+  if (kind === FREE) return;
+  // From here on it is no circuit to anyone, should a DESTROY sent below close a channel and come back here.
+  table.kind[row] = FREE;
+  if (kind === OWNED) {
     plane.counters.add(Counter.circuits_closed, 1);
     plane.edge.onCircuitClosed(row);
   }
@@ -84,6 +87,7 @@ export function closeCircuitsOf(plane: CircuitPlane, channel: Channel): void {
   while (channel.firstLeg !== NO_LEG) {
     const leg = channel.firstLeg;
     const reason = DestroyReason.CHANNEL_CLOSED;
+    closeLeg(plane, leg, SAY_NOTHING);
     if ((leg & 1) === PREV) closeCircuit(plane, leg >> 1, SAY_NOTHING, reason);
     else closeCircuit(plane, leg >> 1, reason, SAY_NOTHING);
   }
@@ -101,6 +105,7 @@ export function detachWorker(plane: CircuitPlane, worker: number): void {
     table.port[leg] = NO_PORT;
     table.ringReady[leg] = 0;
     const reason = DestroyReason.CHANNEL_CLOSED;
+    plane.counters.add(Counter.leg_worker_died, 1);
     closeCircuit(plane, leg >> 1, reason, reason);
   }
   plane.ports[worker] = null;

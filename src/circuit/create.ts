@@ -28,7 +28,7 @@ import type { Channel } from '../channel/channel.ts';
 import { generateCurve25519 } from '../crypto/curve25519.ts';
 import { serverFast } from '../crypto/handshake/fast.ts';
 import { NTOR_ONIONSKIN_BYTES, serverNtor } from '../crypto/handshake/ntor.ts';
-import { serverNtorV3 } from '../crypto/handshake/ntor-v3.ts';
+import { NTOR_V3_CIRCUIT, serverNtorV3 } from '../crypto/handshake/ntor-v3.ts';
 import { TOR1_KEY_BYTES, Tor1Layer } from '../crypto/layer/tor1.ts';
 import { Malformed } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
@@ -41,13 +41,12 @@ import type { CircuitPlane } from './plane.ts';
 /** The top bit of a circuit id belongs to the side that dialled. */
 const INITIATOR_BIT = 0x80000000;
 
-const NTOR_V3_VERIFICATION = 'circuit extend';
-
 /**
  * Check the circuit id of a CREATE cell. Returns whether the circuit may be made.
  * C tor answers a wrong half with DESTROY and keeps the channel; id 0 and an id in use are dropped silently.
  */
 function admit(plane: CircuitPlane, channel: Channel, circId: number): boolean {
+  plane.counters.add(Counter.circuit_create_received, 1);
   if (circId === 0) {
     plane.counters.add(Counter.circuit_create_zero_id, 1);
     return false;
@@ -164,26 +163,27 @@ export function workOnOnions(plane: CircuitPlane, budgetMs: number, clock: () =>
 }
 
 function answer(plane: CircuitPlane, onion: WaitingOnion): void {
-  let reply: { reply: Uint8Array; keys: Uint8Array } | null = null;
-  const { keys } = plane;
+  const { keys, options } = plane;
   const v3 = onion.handshakeType === HandshakeType.NTOR_V3;
-  try {
-    reply = v3
-      ? serverNtorV3(
-          onion.data,
-          keys.ed25519Id,
-          keys.onionKeys,
-          generateCurve25519(),
-          NTOR_V3_VERIFICATION,
-          TOR1_KEY_BYTES,
-          (message) => answerExtensions(message, plane.options.ccSendmeInc),
-        )
-      : serverNtor(onion.data, keys.rsaId, keys.onionKeys, keys.junk, generateCurve25519(), TOR1_KEY_BYTES);
-  } catch (error) {
-    if (!(error instanceof Malformed)) throw error;
-  }
+  const ephemeral = generateCurve25519();
+  let failure: number = v3 ? Counter.circuit_ntor_v3_failed : Counter.circuit_ntor_failed;
+  const respond = (message: Uint8Array): Uint8Array | null => {
+    try {
+      const reply = answerExtensions(message, options.ccSendmeInc);
+      if (reply === null) failure = Counter.circuit_subprotocol_refused;
+      return reply;
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      failure = Counter.circuit_extension_malformed;
+      return null;
+    }
+  };
+  const { rsaId, ed25519Id, onionKeys, junk } = keys;
+  const reply = v3
+    ? serverNtorV3(onion.data, ed25519Id, onionKeys, ephemeral, NTOR_V3_CIRCUIT, TOR1_KEY_BYTES, respond)
+    : serverNtor(onion.data, rsaId, onionKeys, junk, ephemeral, TOR1_KEY_BYTES);
   if (reply === null) {
-    plane.counters.add(v3 ? Counter.circuit_ntor_v3_failed : Counter.circuit_ntor_failed, 1);
+    plane.counters.add(failure, 1);
     closeCircuit(plane, onion.row, DestroyReason.PROTOCOL, SAY_NOTHING);
     return;
   }

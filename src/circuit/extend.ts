@@ -12,7 +12,13 @@ import { equal } from '../bytes/secret.ts';
 import { BODY_AT, CELL_BYTES, writeCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { decodeCreated2, encodeCreate2 } from '../cell/create.ts';
-import { decodeExtend2, type ExtendTarget, encodeExtended2, interpretSpecifiers } from '../cell/extend.ts';
+import {
+  decodeExtend2,
+  type Extend2,
+  type ExtendTarget,
+  encodeExtended2,
+  interpretSpecifiers,
+} from '../cell/extend.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
 import { OPEN as CHANNEL_OPEN, type Channel } from '../channel/channel.ts';
@@ -20,18 +26,7 @@ import { Malformed } from '../fault.ts';
 import { SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { joinChannel, sendCell } from './cell-queue.ts';
-import {
-  EXTENDING,
-  FREE,
-  NEXT,
-  NO_LEG,
-  NO_PORT,
-  OPEN,
-  OWNED,
-  PREV,
-  ringPort,
-  TRANSIT,
-} from './circuit-table.ts';
+import { EXTENDING, NEXT, NO_LEG, NO_PORT, OPEN, OWNED, PREV, ringPort, TRANSIT } from './circuit-table.ts';
 import { closeCircuit, closeLeg, SAY_NOTHING } from './close.ts';
 import { originate } from './originate.ts';
 import type { CircuitPlane } from './plane.ts';
@@ -39,13 +34,13 @@ import type { CircuitPlane } from './plane.ts';
 const INITIATOR_BIT = 0x80000000;
 const CIRC_ID_TRIES = 64;
 
-/** Close a circuit for a refused extend, and count why. */
+/** Close a circuit for a refused extend, and count why. A next hop that it has is told, too. */
 function refuse(plane: CircuitPlane, row: number, counter: number, reason: number): void {
   plane.counters.add(counter, 1);
-  closeCircuit(plane, row, reason, SAY_NOTHING);
+  closeCircuit(plane, row, reason, reason);
 }
 
-/** Take a recognised EXTEND2. `early`: it came in a RELAY_EARLY cell. @throws Malformed */
+/** Take a recognised EXTEND2. `early`: it came in a RELAY_EARLY cell. */
 export function onExtend2(
   plane: CircuitPlane,
   row: number,
@@ -68,18 +63,25 @@ export function onExtend2(
     refuse(plane, row, Counter.extend_second_refused, DestroyReason.PROTOCOL);
     return;
   }
-  const extend = decodeExtend2(data);
-  const target = interpretSpecifiers(extend.specifiers);
+  let extend: Extend2;
+  let target: ExtendTarget;
+  try {
+    extend = decodeExtend2(data);
+    target = interpretSpecifiers(extend.specifiers);
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    refuse(plane, row, Counter.extend_malformed, DestroyReason.PROTOCOL);
+    return;
+  }
   if (plane.hibernating) {
     refuse(plane, row, Counter.extend_hibernating, DestroyReason.HIBERNATING);
     return;
   }
   const endpoint = judgeTarget(plane, row, target);
   if (endpoint === null) return;
-  if (extend.data.length > 505) throw new Malformed('EXTEND2', 'handshake does not fit a CREATE2 cell');
   table.pendingCreate[row] = encodeCreate2({ handshakeType: extend.handshakeType, data: extend.data });
   table.state[row] = EXTENDING;
-  table.attempt[row] = (table.attempt[row]! + 1) & 255;
+  table.attempt[row] = (table.attempt[row]! + 1) >>> 0;
   plane.extendDeadlines.push({
     row,
     generation: table.generation[row]!,
@@ -112,8 +114,10 @@ function judgeTarget(plane: CircuitPlane, row: number, target: ExtendTarget): En
     refuse(plane, row, Counter.extend_previous_hop_refused, DestroyReason.PROTOCOL);
     return null;
   }
-  const v4 = usable(plane, target.ipv4);
-  const v6 = usable(plane, target.ipv6);
+  // As C tor: an address that the client left out is filled in from the consensus.
+  const known = plane.relayIndex.find(rsaId);
+  const v4 = usable(plane, target.ipv4 ?? (known < 0 ? null : plane.relayIndex.ipv4(known)));
+  const v6 = usable(plane, target.ipv6 ?? (known < 0 ? null : plane.relayIndex.ipv6(known)));
   if (v4 === null && v6 === null) {
     refuse(plane, row, addressRefusal(target), DestroyReason.PROTOCOL);
     return null;
@@ -189,14 +193,13 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   }
   const ring = plane.ports[choice.worker] ?? null;
   const leg = row * 2 + NEXT;
-  const create = table.pendingCreate[row]!;
-  if (
-    ring === null ||
-    !ring.putOpenLeg(row, table.generation[row]!, table.attempt[row]!, choice.handle, create)
-  ) {
-    refuse(plane, row, Counter.leg_refused, DestroyReason.RESOURCELIMIT);
+  if (ring === null) {
+    // Its worker died, and the roster is still to be told.
+    refuse(plane, row, Counter.leg_refused, DestroyReason.CHANNEL_CLOSED);
     return;
   }
+  const create = table.pendingCreate[row]!;
+  ring.putOpenLeg(row, table.generation[row]!, table.attempt[row]!, choice.handle, create);
   table.pendingCreate[row] = null;
   table.port[leg] = ringPort(choice.worker);
   table.ringReady[leg] = 0;
@@ -206,7 +209,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
 /** Let a row wait for a dial of this worker. */
 export function waitForChannel(plane: CircuitPlane, row: number, slot: number): void {
   const rows = plane.waiting.get(slot);
-  const waiting = { row, generation: plane.table.generation[row]! };
+  const waiting = { row, generation: plane.table.generation[row]!, attempt: plane.table.attempt[row]! };
   if (rows === undefined) plane.waiting.set(slot, [waiting]);
   else rows.push(waiting);
 }
@@ -216,9 +219,10 @@ export function settleWaiting(plane: CircuitPlane, slot: number, channel: Channe
   const rows = plane.waiting.get(slot);
   if (rows === undefined) return;
   plane.waiting.delete(slot);
-  for (const { row, generation } of rows) {
+  for (const { row, generation, attempt } of rows) {
     const table = plane.table;
-    if (!table.isLive(row, generation) || table.pendingCreate[row] === null) continue;
+    if (!table.isLive(row, generation) || table.attempt[row] !== attempt) continue;
+    if (table.pendingCreate[row] === null) continue;
     if (channel !== null && channel.state === CHANNEL_OPEN) {
       sendCreate(plane, row, channel);
     } else {
@@ -282,11 +286,19 @@ export function takeCreated2(plane: CircuitPlane, row: number, bytes: Uint8Array
 export function onTruncate(plane: CircuitPlane, row: number, data: Uint8Array): void {
   const table = plane.table;
   const leg = row * 2 + NEXT;
+  const cuts = table.port[leg] !== NO_PORT || table.state[row] === EXTENDING;
+  plane.counters.add(Counter.circuit_truncate_received, 1);
   if (table.port[leg] !== NO_PORT) {
     // An empty TRUNCATE with a next hop kills the circuit in C tor.
-    if (data.length < 1) throw new Malformed('TRUNCATE', 'no reason');
+    if (data.length < 1) {
+      plane.counters.add(Counter.circuit_truncate_malformed, 1);
+      closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
+      return;
+    }
     closeLeg(plane, leg, data[0]!);
   }
+  // What is still on its way from the hop that was cut off belongs to no circuit any more.
+  if (cuts) table.attempt[row] = (table.attempt[row]! + 1) >>> 0;
   table.pendingCreate[row] = null;
   table.state[row] = OPEN;
   originate(plane, row, RelayCommand.TRUNCATED, 0, Uint8Array.of(DestroyReason.REQUESTED));
@@ -318,6 +330,7 @@ export function onOpenLeg(
     return;
   }
   const table = plane.table;
+  plane.counters.add(Counter.leg_opened, 1);
   const row = table.alloc(TRANSIT, EXTENDING, plane.nowMs);
   const leg = row * 2 + PREV;
   table.attempt[row] = attempt;
@@ -368,15 +381,13 @@ export function onLegReady(
 export function expireExtends(plane: CircuitPlane): void {
   const deadlines = plane.extendDeadlines;
   const table = plane.table;
-  let done = 0;
-  while (done < deadlines.length && deadlines[done]!.atMs <= plane.nowMs) {
-    const { row, generation, attempt } = deadlines[done++]!;
-    if (!table.isLive(row, generation) || table.kind[row] === FREE) continue;
-    if (table.state[row] !== EXTENDING || table.attempt[row] !== attempt || table.kind[row] !== OWNED)
-      continue;
+  for (let next = deadlines.peek(); next !== null && next.atMs <= plane.nowMs; next = deadlines.peek()) {
+    deadlines.pop();
+    const { row, generation, attempt } = next;
+    if (!table.isLive(row, generation) || table.attempt[row] !== attempt) continue;
+    if (table.state[row] !== EXTENDING || table.kind[row] !== OWNED) continue;
     plane.counters.add(Counter.extend_timeout, 1);
     // C tor ends a circuit whose next hop stays mute with FINISHED.
     closeCircuit(plane, row, DestroyReason.FINISHED, DestroyReason.FINISHED);
   }
-  if (done > 0) deadlines.splice(0, done);
 }

@@ -6,6 +6,8 @@
  * within a budget per turn, so that cells never wait for handshakes. No clock here: costs are told to it.
  */
 
+import { Fifo } from './fifo.ts';
+
 /** One handshake that waits. The data is a copy of its own. */
 export interface WaitingOnion {
   readonly row: number;
@@ -21,15 +23,13 @@ const COST_WEIGHT = 0.05;
 
 /** Two FIFOs and a cost estimate. */
 export class OnionQueue {
-  private readonly first: WaitingOnion[] = [];
-  private readonly second: WaitingOnion[] = [];
-  private firstFrom = 0;
-  private secondFrom = 0;
+  private readonly preferred = new Fifo<WaitingOnion>();
+  private readonly others = new Fifo<WaitingOnion>();
   private costMs = COST_GUESS_MS;
 
   /** Handshakes that wait. */
   get length(): number {
-    return this.first.length - this.firstFrom + this.second.length - this.secondFrom;
+    return this.preferred.length + this.others.length;
   }
 
   /** How long a handshake that came now would wait. */
@@ -40,33 +40,13 @@ export class OnionQueue {
   /** Queue a handshake; false when it would wait longer than `delayMaxMs`. */
   push(onion: WaitingOnion, preferred: boolean, delayMaxMs: number): boolean {
     if (this.expectedDelayMs > delayMaxMs) return false;
-    (preferred ? this.first : this.second).push(onion);
+    (preferred ? this.preferred : this.others).push(onion);
     return true;
   }
 
   /** Take the next one, or null. */
   pop(): WaitingOnion | null {
-    if (this.firstFrom < this.first.length) {
-      const onion = this.first[this.firstFrom++]!;
-      if (this.firstFrom > 64 && this.firstFrom * 2 > this.first.length) {
-        this.first.splice(0, this.firstFrom);
-        this.firstFrom = 0;
-      }
-      return onion;
-    }
-    if (this.secondFrom < this.second.length) {
-      const onion = this.second[this.secondFrom++]!;
-      if (this.secondFrom > 64 && this.secondFrom * 2 > this.second.length) {
-        this.second.splice(0, this.secondFrom);
-        this.secondFrom = 0;
-      }
-      return onion;
-    }
-    this.first.length = 0;
-    this.second.length = 0;
-    this.firstFrom = 0;
-    this.secondFrom = 0;
-    return null;
+    return this.preferred.pop() ?? this.others.pop();
   }
 
   /** Learn what a handshake cost. */

@@ -6,9 +6,11 @@ import type { Slab } from '../bytes/slab.ts';
 import type { ChannelTable } from '../channel/channel-table.ts';
 import type { Curve25519KeyPair } from '../crypto/curve25519.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
+import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Roster } from '../shm/roster.ts';
 import type { Scoreboard } from '../shm/scoreboard.ts';
 import type { CircuitTable } from './circuit-table.ts';
+import type { Fifo } from './fifo.ts';
 import type { OnionQueue } from './onion-queue.ts';
 import type { RandomPool } from './random-pool.ts';
 import type { RingPort } from './ring-port.ts';
@@ -61,9 +63,10 @@ export interface CircuitPlane {
   /** Rows that wait for a dial of this worker, by channel slot. */
   readonly waiting: Map<number, WaitingRow[]>;
   /** Extends in progress, oldest first. */
-  readonly extendDeadlines: ExtendDeadline[];
+  readonly extendDeadlines: Fifo<ExtendDeadline>;
   keys: CircuitKeys;
   options: WorkerOptions;
+  relayIndex: RelayIndex;
   edge: Edge;
   dial: Dial;
   /** Monotonic milliseconds, read once per batch. */
@@ -79,6 +82,8 @@ export interface CircuitPlane {
 export interface WaitingRow {
   readonly row: number;
   readonly generation: number;
+  /** The extend that waits: a later one of the same row waits elsewhere. */
+  readonly attempt: number;
 }
 
 export interface ExtendDeadline {

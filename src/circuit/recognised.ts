@@ -35,7 +35,7 @@ export function onRecognised(
       plane.counters.add(Counter.circuit_relay_malformed, 1);
       reason = DestroyReason.PROTOCOL;
     } else if (error instanceof Violation) {
-      plane.counters.add(Counter[error.counter as keyof typeof Counter], 1);
+      plane.counters.bump(error.counter);
       reason = error.reason;
     } else {
       throw error;

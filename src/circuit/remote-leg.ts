@@ -9,7 +9,7 @@ import { getCommand } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
-import { NEXT, OWNED, PREV } from './circuit-table.ts';
+import { NEXT, NO_LEG, OWNED, PREV, ringPort } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING } from './close.ts';
 import { onLegReady, onOpenLeg, takeCreated2 } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
@@ -27,7 +27,10 @@ export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): 
     ring.advance();
     taken++;
   }
-  if (taken > 0) ring.release();
+  if (taken > 0) {
+    plane.counters.add(Counter.cells_ring_received, taken);
+    ring.release();
+  }
   return taken;
 }
 
@@ -39,14 +42,13 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
   const generation = words[w + 2]!;
   const attempt = words[w + 3]!;
   if (kind === SlotKind.CELL) {
-    const table = plane.table;
-    if (!table.isLive(row, generation) || table.attempt[row] !== attempt) {
+    const leg = legBehind(plane, port, row, generation, attempt);
+    if (leg === NO_LEG) {
       plane.counters.add(Counter.leg_stale_slot, 1);
       return;
     }
     const bytes = port.incoming.u8;
     const at = offset + SLOT_HEADER_BYTES;
-    const leg = table.kind[row] === OWNED ? row * 2 + NEXT : row * 2 + PREV;
     const command = getCommand(bytes, at);
     if (command === Command.RELAY || command === Command.RELAY_EARLY) onRelayCell(plane, leg, bytes, at);
     else takeCreated2(plane, row, bytes, at);
@@ -59,19 +61,35 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
   } else if (kind === SlotKind.LEG_READY) {
     onLegReady(plane, port.worker, row, generation, attempt, words[w + 4]!, words[w + 5]!);
   } else if (kind === SlotKind.LEG_DESTROY) {
-    takeDestroy(plane, row, generation, attempt, words[w + 4]!);
+    takeDestroy(plane, port, row, generation, attempt, words[w + 4]!);
   }
+}
+
+/** The leg that a slot of this ring is meant for, or NO_LEG when its circuit has gone or gone elsewhere. */
+function legBehind(
+  plane: CircuitPlane,
+  port: RingPort,
+  row: number,
+  generation: number,
+  attempt: number,
+): number {
+  const table = plane.table;
+  if (!table.isLive(row, generation) || table.attempt[row] !== attempt) return NO_LEG;
+  const leg = table.kind[row] === OWNED ? row * 2 + NEXT : row * 2 + PREV;
+  return table.port[leg] === ringPort(port.worker) ? leg : NO_LEG;
 }
 
 function takeDestroy(
   plane: CircuitPlane,
+  port: RingPort,
   row: number,
   generation: number,
   attempt: number,
   reason: number,
 ): void {
-  const table = plane.table;
-  if (!table.isLive(row, generation) || table.attempt[row] !== attempt) return;
-  if (table.kind[row] === OWNED) closeCircuit(plane, row, reason, SAY_NOTHING);
+  const leg = legBehind(plane, port, row, generation, attempt);
+  if (leg === NO_LEG) return;
+  plane.counters.add(Counter.leg_destroyed, 1);
+  if ((leg & 1) === NEXT) closeCircuit(plane, row, reason, SAY_NOTHING);
   else closeCircuit(plane, row, SAY_NOTHING, reason);
 }

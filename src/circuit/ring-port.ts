@@ -9,7 +9,7 @@
  * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2 body.
  * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
- * The attempt number tells an answer to this extend from one to an extend that was truncated.
+ * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
  */
 import { CELL_BYTES } from '../cell/cell.ts';
 import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
@@ -32,6 +32,8 @@ export class RingPort {
   /** Something was put since the last publish. */
   unpublished = false;
   private readonly owed: number[] = [];
+  /** CREATE2 bodies of owed OPEN_LEGs, one entry per owed message. */
+  private readonly owedBodies: (Uint8Array | null)[] = [];
   private owedFrom = 0;
 
   constructor(worker: number, outgoing: Ring, incoming: Ring) {
@@ -62,31 +64,17 @@ export class RingPort {
     return true;
   }
 
-  /** Ask the other worker to open a leg. False when the ring is full: the circuit is refused then. */
+  /** Ask the other worker to open a leg, now or as soon as there is room. `create` is kept until then. */
   putOpenLeg(
     row: number,
     generation: number,
     attempt: number,
     rosterHandle: number,
     create: Uint8Array,
-  ): boolean {
-    if (this.owedFrom < this.owed.length) return false;
-    const ring = this.outgoing;
-    const offset = ring.reserve(false);
-    if (offset < 0) return false;
-    const words = ring.u32;
-    const w = offset >> 2;
-    words[w] = SlotKind.OPEN_LEG;
-    words[w + 1] = row;
-    words[w + 2] = generation;
-    words[w + 3] = attempt;
-    words[w + 4] = rosterHandle % WORD;
-    words[w + 5] = Math.floor(rosterHandle / WORD);
-    words[w + 6] = create.length;
-    ring.u8.set(create, offset + SLOT_HEADER_BYTES);
-    ring.commit();
-    this.unpublished = true;
-    return true;
+  ): void {
+    const low = rosterHandle % WORD;
+    const high = Math.floor(rosterHandle / WORD);
+    this.put(SlotKind.OPEN_LEG, row, generation, attempt, low, high, create);
   }
 
   /** Send a small control message, now or as soon as there is room. Never lost, never out of order. */
@@ -98,10 +86,7 @@ export class RingPort {
     word4: number,
     word5: number,
   ): void {
-    if (this.owedFrom < this.owed.length || !this.tryControl(kind, row, generation, attempt, word4, word5)) {
-      this.owed.push(kind, row, generation, attempt, word4, word5);
-      this.congested = true;
-    }
+    this.put(kind, row, generation, attempt, word4, word5, null);
   }
 
   /** Send what is owed. True when nothing is left. */
@@ -109,23 +94,44 @@ export class RingPort {
     const owed = this.owed;
     while (this.owedFrom < owed.length) {
       const i = this.owedFrom;
-      if (!this.tryControl(owed[i]!, owed[i + 1]!, owed[i + 2]!, owed[i + 3]!, owed[i + 4]!, owed[i + 5]!)) {
+      const body = this.owedBodies[i / OWED_WORDS]!;
+      if (
+        !this.tryPut(owed[i]!, owed[i + 1]!, owed[i + 2]!, owed[i + 3]!, owed[i + 4]!, owed[i + 5]!, body)
+      ) {
         return false;
       }
       this.owedFrom = i + OWED_WORDS;
     }
     owed.length = 0;
+    this.owedBodies.length = 0;
     this.owedFrom = 0;
     return true;
   }
 
-  private tryControl(
+  private put(
     kind: number,
     row: number,
     generation: number,
     attempt: number,
     word4: number,
     word5: number,
+    body: Uint8Array | null,
+  ): void {
+    const waits = this.owedFrom < this.owed.length;
+    if (!waits && this.tryPut(kind, row, generation, attempt, word4, word5, body)) return;
+    this.owed.push(kind, row, generation, attempt, word4, word5);
+    this.owedBodies.push(body);
+    this.congested = true;
+  }
+
+  private tryPut(
+    kind: number,
+    row: number,
+    generation: number,
+    attempt: number,
+    word4: number,
+    word5: number,
+    body: Uint8Array | null,
   ): boolean {
     const ring = this.outgoing;
     const offset = ring.reserve(true);
@@ -138,6 +144,10 @@ export class RingPort {
     words[w + 3] = attempt;
     words[w + 4] = word4;
     words[w + 5] = word5;
+    if (body !== null) {
+      words[w + 6] = body.length;
+      ring.u8.set(body, offset + SLOT_HEADER_BYTES);
+    }
     ring.commit();
     this.unpublished = true;
     return true;

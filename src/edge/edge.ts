@@ -7,7 +7,7 @@ import { DestroyReason, EndReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
 import { originate } from '../circuit/originate.ts';
 import type { CircuitPlane, Edge } from '../circuit/plane.ts';
-import { Violation } from '../fault.ts';
+import { Malformed, Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 
 /** RESOLVED answer of type 0xF1 (error, do not retry), no data, TTL 60. */
@@ -21,7 +21,7 @@ export class RefusingEdge implements Edge {
     this.plane = plane;
   }
 
-  onMessage(row: number, command: number, streamId: number, _data: Uint8Array): void {
+  onMessage(row: number, command: number, streamId: number, data: Uint8Array): void {
     switch (command) {
       case RelayCommand.BEGIN:
         this.refuse(row, streamId, EndReason.EXITPOLICY);
@@ -30,7 +30,7 @@ export class RefusingEdge implements Edge {
         this.refuse(row, streamId, EndReason.NOTDIRECTORY);
         return;
       case RelayCommand.RESOLVE:
-        if (streamId === 0) return;
+        if (this.dropZeroStream(streamId)) return;
         this.plane.counters.add(Counter.streams_refused, 1);
         originate(this.plane, row, RelayCommand.RESOLVED, streamId, RESOLVE_REFUSED);
         return;
@@ -45,6 +45,10 @@ export class RefusingEdge implements Edge {
           );
         }
         return;
+      case RelayCommand.END:
+        // As C tor, although there is no stream that it could end.
+        if (data.length === 0) throw new Malformed('END', 'no reason');
+        return;
       default:
         this.plane.counters.add(Counter.circuit_relay_unknown_command, 1);
     }
@@ -52,9 +56,15 @@ export class RefusingEdge implements Edge {
 
   onCircuitClosed(_row: number): void {}
 
+  /** C tor drops BEGIN, BEGIN_DIR and RESOLVE on stream 0 silently. */
+  private dropZeroStream(streamId: number): boolean {
+    if (streamId !== 0) return false;
+    this.plane.counters.add(Counter.circuit_relay_zero_stream, 1);
+    return true;
+  }
+
   private refuse(row: number, streamId: number, reason: number): void {
-    // C tor drops a BEGIN on stream 0 silently.
-    if (streamId === 0) return;
+    if (this.dropZeroStream(streamId)) return;
     this.plane.counters.add(Counter.streams_refused, 1);
     originate(this.plane, row, RelayCommand.END, streamId, Uint8Array.of(reason));
   }

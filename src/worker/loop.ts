@@ -22,6 +22,7 @@ import { Circuits } from '../circuit/circuits.ts';
 import { detachWorker } from '../circuit/close.ts';
 import { workOnOnions } from '../circuit/create.ts';
 import { expireExtends } from '../circuit/extend.ts';
+import { Fifo } from '../circuit/fifo.ts';
 import { OnionQueue } from '../circuit/onion-queue.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import { RandomPool } from '../circuit/random-pool.ts';
@@ -158,7 +159,7 @@ export class Loop {
       onionQueue: new OnionQueue(),
       scratch: new Uint8Array(CELL_BYTES),
       waiting: new Map(),
-      extendDeadlines: [],
+      extendDeadlines: new Fifo(),
       keys: circuitKeys(letter.credentials, letter.onionKeys),
       options: letter.options,
       relayIndex: new RelayIndex(letter.relayIndex),
