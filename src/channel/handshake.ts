@@ -76,6 +76,8 @@ export interface HandshakeConfig {
   /** Initiator only. */
   readonly expected?: ExpectedPeer;
   readonly linkProtocols?: readonly number[];
+  /** Initiator only: do not say who we are, as a client. */
+  readonly anonymous?: boolean;
 }
 
 /** What both ends know when the channel is open. All bytes are copies. */
@@ -248,7 +250,8 @@ export class LinkHandshake {
   }
 
   #takeAuthChallenge(body: Uint8Array): State {
-    if (decodeAuthChallenge(body).methods.includes(AUTH_METHOD)) {
+    const asked = decodeAuthChallenge(body).methods.includes(AUTH_METHOD);
+    if (asked && this.#config.anonymous !== true) {
       const { credentials, random } = this.#config;
       // Taken now: a padding cell behind AUTH_CHALLENGE is no part of the responder's log.
       const responderLog = this.#receivedLog.digest();

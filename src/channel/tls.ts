@@ -62,7 +62,8 @@ class SocketWire<L> implements Wire {
   }
 
   close(): void {
-    this.socket.end();
+    // Not `end`: that waits for the peer's close, for ever if it never comes, and not even `terminate` helps then.
+    this.socket.close();
   }
 
   abort(): void {
@@ -93,7 +94,9 @@ function handlersFor<L>(events: LinkEvents<L>) {
     },
     data(socket: Socket<SocketState<L>>, chunk: Uint8Array): void {
       const { link } = socket.data;
-      if (link !== null) events.onData(link, chunk);
+      if (link === null) return;
+      // Bun hands out a Buffer, whose `slice` would copy nothing.
+      events.onData(link, new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
     },
     drain(socket: Socket<SocketState<L>>): void {
       const { link } = socket.data;
@@ -136,17 +139,13 @@ export function listenOn<L>(fd: number, credentials: LinkCredentials, events: Li
     data: undefined,
     socket: {
       ...handlersFor(events),
-      open(socket: Socket<SocketState<L>>): void {
+      open: guarded((socket: Socket<SocketState<L>>): void => {
         socket.data = { link: null, credentials };
         const remote = remoteOf(socket);
-        if (remote === null) {
-          socket.terminate();
-          return;
-        }
-        const link = events.onAccept(new SocketWire(socket), remote, credentials);
+        const link = remote === null ? null : events.onAccept(new SocketWire(socket), remote, credentials);
         if (link === null) socket.terminate();
         else socket.data.link = link;
-      },
+      }),
     },
   };
   // Bun takes `fd` here, its type declarations do not know it yet.
@@ -172,7 +171,8 @@ export interface DialRequest<L> {
 
 /**
  * Dial a peer. `onWire` is called with the wire when TCP is up and tells whether it is still wanted; `onFailed` is
- * called instead when it never comes up.
+ * called instead when it never comes up. One of them is called, once, but it can take the kernel two minutes: Bun has
+ * no way to take a connection back that is not up yet, so whoever dials must bound how many hang.
  */
 export function dial<L>(
   request: DialRequest<L>,
@@ -180,9 +180,11 @@ export function dial<L>(
   onWire: (wire: Wire) => boolean,
   onFailed: () => void,
 ): void {
-  let opened = false;
+  let settled = false;
   const failed = (): void => {
-    if (!opened) onFailed();
+    if (settled) return;
+    settled = true;
+    onFailed();
   };
   const options = {
     hostname: request.host,
@@ -192,17 +194,15 @@ export function dial<L>(
     data: { link: null, credentials: null } as SocketState<L>,
     socket: {
       ...handlersFor(events),
-      open(socket: Socket<SocketState<L>>): void {
-        opened = true;
+      open: guarded((socket: Socket<SocketState<L>>): void => {
+        settled = true;
         socket.data = { link: request.link, credentials: null };
         if (!onWire(new SocketWire(socket))) {
           socket.data.link = null;
           socket.terminate();
         }
-      },
-      connectError(): void {
-        failed();
-      },
+      }),
+      connectError: guarded(failed),
     },
   };
   Bun.connect(options as unknown as Parameters<typeof Bun.connect<SocketState<L>>>[0]).catch(failed);

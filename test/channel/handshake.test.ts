@@ -219,6 +219,14 @@ describe('an initiator that is not asked to authenticate', () => {
     expect(outcome?.weAuthenticated).toBe(false);
   });
 
+  test('stays a client on request, whatever it is asked', () => {
+    const pair = makePair({ ...pairOptions, forInitiator: { anonymous: true } });
+    const { initiator, responder } = shakeHands(pair);
+    expect(initiator.weAuthenticated).toBe(false);
+    expect(initiator.peer).toEqual(idsOf(bob));
+    expect(responder.peer).toBeNull();
+  });
+
   test('takes method 3 from among others', () => {
     const initiator = startedInitiator();
     const step = initiator.receive(responderFlight(bob, { challenge: challengeCell([1, 3, 255]) }));
