@@ -80,6 +80,11 @@ export interface LinksConfig {
 const NOTHING = new Uint8Array(0);
 /** A channel that takes no new circuits and carries none is closed after this. */
 const BAD_IDLE_MS = 10_000;
+/**
+ * Dials of one worker that are under way in the kernel. One to a black hole outlives its deadline by minutes there,
+ * each with a file descriptor, and any client can ask for more of them.
+ */
+const DIALS_MAX = 2048;
 /** C tor warns of a peer's clock that is off by more than an hour. */
 const SKEW_NOTICE_SEC = 3600;
 
@@ -94,6 +99,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   /** Newest credentials, for dials. Accepted links carry those of their listener. */
   credentials: LinkCredentials;
   private halfOpenCount = 0;
+  private dialCount = 0;
 
   constructor(config: LinksConfig, options: WorkerOptions, credentials: LinkCredentials) {
     this.config = config;
@@ -104,6 +110,11 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   /** Links whose handshake is not through. */
   get halfOpen(): number {
     return this.halfOpenCount;
+  }
+
+  /** Connections that the kernel is still making, also those that nobody waits for any more. */
+  get dialling(): number {
+    return this.dialCount;
   }
 
   onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): Link | null {
@@ -132,10 +143,18 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     return link;
   }
 
-  /** Dial a peer. Returns the new channel; it opens or closes later, and the sink is told. */
-  dial(target: LinkTarget, rosterHandle: number): Channel {
+  /**
+   * Dial a peer. Returns the new channel; it opens or closes later, and the sink is told. Null when too many dials
+   * hang already.
+   */
+  dial(target: LinkTarget, rosterHandle: number): Channel | null {
     const nowMs = this.config.beginBatch();
     const { counters, roster, random } = this.config;
+    if (this.dialCount >= DIALS_MAX) {
+      counters.add(Counter.link_dial_refused, 1);
+      return null;
+    }
+    this.dialCount++;
     counters.add(Counter.links_dialled, 1);
     if (target.host.length === 16) counters.add(Counter.links_dialled_ipv6, 1);
     const link = this.addLink(true, target.host, target.port, this.credentials, nowMs);
@@ -153,12 +172,15 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       },
       this,
       (wire) => {
+        this.dialCount--;
         if (channel.state !== DIALLING) return false;
         channel.state = HANDSHAKING;
         channel.wire = wire;
         return true;
       },
       () => {
+        this.dialCount--;
+        if (channel.state !== DIALLING) return;
         this.config.beginBatch();
         counters.add(Counter.link_dial_failed, 1);
         log.info('or', () => `Could not connect to ${scrub(printEndpoint(target))}.`);
@@ -197,7 +219,8 @@ export class Links implements LinkEvents<Link>, TimerTarget {
 
   onSecured(link: Link, session: TlsSession): void {
     const { halfOpen, channel } = link;
-    if (halfOpen === null || channel.state !== HANDSHAKING) return;
+    // A TLS session that is renegotiated does not begin the link anew.
+    if (halfOpen === null || halfOpen.handshake !== null || channel.state !== HANDSHAKING) return;
     this.config.beginBatch();
     const { wallSec, random } = this.config;
     halfOpen.handshake = new LinkHandshake({

@@ -92,13 +92,11 @@ export class LinkPadding implements TimerTarget {
     this.timers[slot] = NO_TIMER;
     const channel = this.channels.bySlot[slot] ?? null;
     if (channel === null || channel.state !== OPEN || !this.wanted(channel)) return;
+    // Without circuits there is nothing to pad, until `onUsed` says so again.
+    if (channel.legCount === 0) return;
     // Bytes that crossed since the draw pushed the end of silence out.
     const quietSinceMs = Math.max(channel.lastReadMs, channel.lastWriteMs);
-    if (
-      nowMs - quietSinceMs >= this.lowMs(channel) &&
-      nowMs >= channel.paddingDueMs &&
-      channel.legCount > 0
-    ) {
+    if (nowMs - quietSinceMs >= this.lowMs(channel) && nowMs >= channel.paddingDueMs) {
       this.counters.add(Counter.channel_padding_sent, 1);
       if (!channel.congested) channel.putControl(PADDING_CELL, 0);
       channel.lastWriteMs = nowMs;

@@ -71,48 +71,66 @@ class SocketWire<L> implements Wire {
   }
 }
 
-function handlersFor<L>(events: LinkEvents<L>) {
-  return {
-    handshake(socket: Socket<SocketState<L>>, success: boolean): void {
-      const { link, credentials } = socket.data;
-      if (link === null) return;
-      // With verification off, `success` tells of the session alone.
-      if (!success && !isUp(socket)) {
-        socket.terminate();
-        return;
-      }
-      const served = credentials?.tlsCertDer ?? peerCertificate(socket);
-      if (served === null) {
-        socket.terminate();
-        return;
-      }
-      events.onSecured(link, {
-        responderCertDer: served,
-        exportKeyingMaterial: (label, context, length) =>
-          new Uint8Array((socket as TlsSocket<L>).exportKeyingMaterial(length, label, Buffer.from(context))),
+/**
+ * Let what a handler throws end the thread. Bun would hand it to the socket's `error` handler, where a bug of ours
+ * looks like a fault of the peer's, and go on.
+ */
+function guarded<S, X>(handler: (socket: S, argument: X) => void): (socket: S, argument: X) => void {
+  return (socket, argument) => {
+    try {
+      handler(socket, argument);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
       });
-    },
-    data(socket: Socket<SocketState<L>>, chunk: Uint8Array): void {
+    }
+  };
+}
+
+function handlersFor<L>(events: LinkEvents<L>) {
+  type S = Socket<SocketState<L>>;
+  return {
+    handshake: guarded((socket: S, success: boolean): void => secured(socket, success, events)),
+    data: guarded((socket: S, chunk: Uint8Array): void => {
       const { link } = socket.data;
       if (link === null) return;
       // Bun hands out a Buffer, whose `slice` would copy nothing.
       events.onData(link, new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
-    },
-    drain(socket: Socket<SocketState<L>>): void {
+    }),
+    drain: guarded((socket: S): void => {
       const { link } = socket.data;
       if (link !== null) events.onDrain(link);
-    },
-    close(socket: Socket<SocketState<L>>): void {
+    }),
+    close: guarded((socket: S): void => {
       const { link } = socket.data;
       socket.data.link = null;
       if (link !== null) events.onGone(link);
-    },
+    }),
+    // Faults of the peer or the network; `close` follows.
     error(): void {},
   };
 }
 
+function secured<L>(socket: Socket<SocketState<L>>, success: boolean, events: LinkEvents<L>): void {
+  const { link, credentials } = socket.data;
+  if (link === null) return;
+  // Self-signed certificates make `success` false on the dialling side, whether or not they are to be verified.
+  const served = success || isUp(socket) ? (credentials?.tlsCertDer ?? peerCertificate(socket)) : null;
+  if (served === null) {
+    socket.terminate();
+    return;
+  }
+  events.onSecured(link, {
+    responderCertDer: served,
+    exportKeyingMaterial: (label, context, length) =>
+      new Uint8Array((socket as TlsSocket<L>).exportKeyingMaterial(length, label, Buffer.from(context))),
+  });
+}
+
+/** Without a session Bun names a cipher suite of nulls. */
 function isUp<L>(socket: Socket<SocketState<L>>): boolean {
-  return socket.getCipher() !== undefined && socket.getCipher() !== null;
+  const cipher = socket.getCipher() as { name: string | null } | null | undefined;
+  return typeof cipher?.name === 'string';
 }
 
 function peerCertificate<L>(socket: Socket<SocketState<L>>): Uint8Array | null {

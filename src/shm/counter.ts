@@ -157,6 +157,8 @@ export const COUNTER_NAMES = [
   'bytes_written_ipv6',
   'links_accepted_ipv6',
   'links_dialled_ipv6',
+  // Dials that were not made because too many hang.
+  'link_dial_refused',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

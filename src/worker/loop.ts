@@ -137,7 +137,7 @@ export class Loop {
       letter.credentials,
     );
     this.plane.edge = new RefusingEdge(this.plane);
-    this.plane.dial = (target, rosterHandle) => this.links.dial(target, rosterHandle).slot;
+    this.plane.dial = (target, rosterHandle) => this.links.dial(target, rosterHandle)?.slot ?? -1;
     for (const pair of letter.rings) this.attach(pair);
     this.takeListeners(letter.listeners, letter.credentials);
     this.ticker = setInterval(this.onWake, TIMER_TICK_MS);
