@@ -4,7 +4,8 @@
  *
  * A slot number stays valid until it is freed; slots are linked into queues through `next`, so a queue costs no
  * memory of its own. Chunks are allocated when needed and given back when the last of their slots is freed, all
- * but one, so that a burst does not stay in memory.
+ * but one empty one: a burst does not stay in memory, and a queue that wavers about a chunk's edge does not
+ * allocate at each turn.
  */
 
 const CHUNK_SHIFT = 8;
@@ -26,6 +27,8 @@ export class Slab {
   private chunkUsed: Int32Array;
   private searchFrom = 0;
   private live = 0;
+  /** Live chunks without a used slot: at most one. */
+  private empty = 0;
 
   constructor(slotBytes: number) {
     this.slotBytes = slotBytes;
@@ -49,6 +52,7 @@ export class Slab {
     const slot = this.freeHead[chunk]!;
     this.freeHead[chunk] = this.next[slot]!;
     this.next[slot] = NO_SLOT;
+    if (this.chunkUsed[chunk] === 0) this.empty--;
     this.chunkUsed[chunk] = this.chunkUsed[chunk]! + 1;
     this.used++;
     return slot;
@@ -62,12 +66,15 @@ export class Slab {
     const left = this.chunkUsed[chunk]! - 1;
     this.chunkUsed[chunk] = left;
     this.used--;
-    if (left === 0 && this.live > 1) {
-      this.chunks[chunk] = null;
-      this.live--;
-    } else if (chunk < this.searchFrom) {
-      this.searchFrom = chunk;
+    if (left === 0) {
+      if (this.empty > 0) {
+        this.chunks[chunk] = null;
+        this.live--;
+        return;
+      }
+      this.empty++;
     }
+    if (chunk < this.searchFrom) this.searchFrom = chunk;
   }
 
   /** The buffer that holds a slot. Valid until the slot is freed. */
@@ -101,6 +108,7 @@ export class Slab {
     }
     this.chunks[chunk] = new Uint8Array(CHUNK_SLOTS * this.slotBytes);
     this.live++;
+    this.empty++;
     const first = chunk << CHUNK_SHIFT;
     for (let slot = first; slot < first + CHUNK_SLOTS - 1; slot++) this.next[slot] = slot + 1;
     this.next[first + CHUNK_SLOTS - 1] = NO_SLOT;
