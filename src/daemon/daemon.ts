@@ -52,6 +52,7 @@ import { workerOptions } from './worker-options.ts';
 const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;
 const HOUR_SEC = 3600;
+const DAY_SEC = 24 * HOUR_SEC;
 /** C tor's bound on the internal life of a link key. */
 const LINK_KEY_SEC = 2 * HOUR_SEC;
 const FILES_WANTED = 1_000_000;
@@ -102,6 +103,7 @@ export class Daemon {
   private ticker: ReturnType<typeof setInterval> | null = null;
   private reloading: Promise<void> = Promise.resolve();
   private readonly startNotes: DaemonConfig;
+  private testOptions: Partial<WorkerOptions> = {};
   private handshakesBefore: readonly number[] = [0, 0, 0, 0];
 
   constructor(config: DaemonConfig) {
@@ -158,7 +160,16 @@ export class Daemon {
     this.nextHourSec = nowSec + HOUR_SEC;
     this.nextHeartbeatMs = monotonicMs() + options.heartbeatPeriodSec * 1000;
     this.ticker = setInterval(() => this.tick(), SECOND_MS);
-    listenForTestHooks((worker) => this.supervisor.kill(worker));
+    listenForTestHooks({
+      kill: (worker) => this.supervisor.kill(worker),
+      rotateLinkKey: () => void this.rotateLinkKey(),
+      rotateOnionKey: () =>
+        void this.hourly(this.onionKeys.rotatedSec + this.onionParams().rotationDays * DAY_SEC),
+      setWorkerOption: (name, value) => {
+        this.testOptions = { ...this.testOptions, [name]: value };
+        void this.supervisor.setOptions(this.workerOptions());
+      },
+    });
   }
 
   private useLogs(options: RelayOptions): void {
@@ -259,13 +270,14 @@ export class Daemon {
     for (const host of [ipv4?.host, ipv6?.host, ...listened]) {
       if (host !== undefined && !own.some((known) => sameIp(known, host))) own.push(host);
     }
-    return workerOptions(this.options, {
+    const options = workerOptions(this.options, {
       generation: this.optionsGeneration++,
       lowestSeverity: this.writer.lowest,
       param: (name, fallback) => this.network.param(name, fallback),
       ownAddresses: own,
       ipv6Extends: this.ports.advertised.some(({ host }) => host.length === 16),
     });
+    return { ...options, ...this.testOptions };
   }
 
   /** Where the network shall find us. */
