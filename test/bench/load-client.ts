@@ -79,7 +79,7 @@ export class LoadClient implements LinkUser {
   readonly #tally: Tally;
   readonly #circuits = new Map<LoadLink, Map<number, LoadCircuit>>();
   readonly #created = new Map<LoadLink, Map<number, Pending>>();
-  readonly flood: Flood;
+  readonly #flood: Flood;
   /** Circuits that the relay closed unasked, and why. */
   readonly losses: string[] = [];
   sampled = 0;
@@ -91,7 +91,7 @@ export class LoadClient implements LinkUser {
     this.#relay = relay;
     this.#credentials = credentials;
     this.#tally = new Tally(tally);
-    this.flood = new Flood({ sent: this.#tally.forwardSent, received: this.#tally.forwardReceived });
+    this.#flood = new Flood({ sent: this.#tally.forwardSent, received: this.#tally.forwardReceived });
   }
 
   /** Whether cells that come belong to a flood, or are messages. Told by whoever runs both ends. */
@@ -168,7 +168,12 @@ export class LoadClient implements LinkUser {
 
   /** Put a circuit into the flood. */
   enlist(circuit: LoadCircuit): void {
-    this.flood.add(circuit.link, circuit.index, circuit.circId);
+    this.#flood.add(circuit.link, circuit.index, circuit.circId);
+  }
+
+  /** Send `cells` more towards the sink on every circuit of the flood. */
+  flood(cells: number, window: number, burst: number): void {
+    this.#flood.start(cells, window, burst);
   }
 
   /** Close a circuit and forget it. */

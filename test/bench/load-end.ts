@@ -93,7 +93,7 @@ const CALLS = {
     return null;
   },
   flood({ cells, window, burst }: { cells: number; window: number; burst: number }) {
-    (sink ?? client)!.flood.start(cells, window, burst);
+    (sink ?? client)!.flood(cells, window, burst);
     return null;
   },
   verify,

@@ -24,12 +24,13 @@ interface SinkCircuit {
   index: number;
   /** The relay's keys for this circuit, told by the client, for looking at samples. */
   nearKeys: HopKeys | null;
+  enlisted: boolean;
 }
 
 /** One or more relays that only ever are the last hop. */
 export class LoadSink implements LinkUser {
   readonly hops: Hop[] = [];
-  readonly flood: Flood;
+  readonly #flood: Flood;
   sampled = 0;
   corrupt = 0;
   circuitsSeen = 0;
@@ -43,7 +44,7 @@ export class LoadSink implements LinkUser {
 
   constructor(relays: readonly LinkCredentials[], tally: SharedArrayBuffer) {
     this.#tally = new Tally(tally);
-    this.flood = new Flood({ sent: this.#tally.backwardSent, received: this.#tally.backwardReceived });
+    this.#flood = new Flood({ sent: this.#tally.backwardSent, received: this.#tally.backwardReceived });
     for (const credentials of relays) {
       const listener = listenLinks(credentials, this);
       this.#listeners.push(listener);
@@ -56,6 +57,18 @@ export class LoadSink implements LinkUser {
   /** Whether cells that come belong to a flood, or are messages. */
   expectFlood(flooded: boolean): void {
     this.#flooded = flooded;
+  }
+
+  /** Send `cells` more towards the client on every circuit that has said hello. */
+  flood(cells: number, window: number, burst: number): void {
+    for (const [link, circuits] of this.#circuits) {
+      for (const circuit of circuits.values()) {
+        if (circuit.enlisted || circuit.index < 0) continue;
+        circuit.enlisted = true;
+        this.#flood.add(link, circuit.index, circuit.circId);
+      }
+    }
+    this.#flood.start(cells, window, burst);
   }
 
   /** Links open now. */
@@ -98,7 +111,13 @@ export class LoadSink implements LinkUser {
       return;
     }
     this.circuitsSeen++;
-    circuits.set(circId, { circId, layer: new Tor1Layer(answer.keys), index: -1, nearKeys: null });
+    circuits.set(circId, {
+      circId,
+      layer: new Tor1Layer(answer.keys),
+      index: -1,
+      nearKeys: null,
+      enlisted: false,
+    });
     link.send(buildCell(circId, Command.CREATED2, encodeCreated2(answer.reply)));
   }
 
@@ -129,7 +148,6 @@ export class LoadSink implements LinkUser {
     if (circuit.index < 0) {
       circuit.index = new DataView(data.buffer).getUint32(0);
       circuit.nearKeys = { forward: data.slice(4, 20), backward: data.slice(20, 36) };
-      if (circuit.index < this.#tally.circuits) this.flood.add(link, circuit.index, circuit.circId);
     }
     const cell = buildCell(circuit.circId, Command.RELAY, new Uint8Array(0));
     writeRelayMessage(cell, BODY_AT, RelayCommand.DATA, 1, data, (n) =>

@@ -116,6 +116,9 @@ async function runOnce(kind: TargetKind, options: Options): Promise<Run> {
     const figures = await load.flood(options.direction, options.bytes);
     const rssBytes = target.rssBytes();
     return { kind, figures, check: await load.check(), rssBytes };
+  } catch (fault) {
+    process.stderr.write(`the log of ${kind} ends:\n${target.log().slice(-2000)}\n`);
+    throw fault;
   } finally {
     load?.close();
     await target.stop();
