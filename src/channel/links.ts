@@ -27,15 +27,15 @@ import {
 } from './channel.ts';
 import type { ChannelTable } from './channel-table.ts';
 import type { Framer } from './framer.ts';
-import { type HandshakeOutcome, LinkHandshake } from './handshake.ts';
+import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handshake.ts';
 import type { LinkPadding } from './padding.ts';
-import { dial, type LinkEvents, type TlsSession } from './tls.ts';
+import type { dial, LinkEvents, TlsSession } from './tls.ts';
 import type { Wire } from './wire.ts';
 
 /** The first half of a link's life. Dropped from the link when the channel opens. */
 interface HalfOpen {
   credentials: LinkCredentials;
-  handshake: LinkHandshake | null;
+  handshake: Handshaker | null;
   /** Handshake bytes that the socket has not taken yet. */
   unsent: Uint8Array;
   /** Counted in the address table under this host. */
@@ -58,6 +58,9 @@ export interface LinkTarget {
   readonly port: number;
 }
 
+/** What links use of `LinkHandshake`. */
+export type Handshaker = Pick<LinkHandshake, 'start' | 'receive'>;
+
 /** What links need of their worker. */
 export interface LinksConfig {
   readonly channels: ChannelTable;
@@ -75,6 +78,10 @@ export interface LinksConfig {
   readonly wallSec: () => number;
   /** Start or join the current batch; returns monotonic milliseconds. */
   readonly beginBatch: () => number;
+  /** Open a connection, as `tls.dial` does. */
+  readonly dial: typeof dial<Link>;
+  /** Make one end of a link handshake: a `LinkHandshake`. */
+  readonly handshake: (config: HandshakeConfig) => Handshaker;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -162,7 +169,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     link.halfOpen!.expected = { rsaId: target.rsaId, ed25519Id: target.ed25519Id };
     channel.rosterHandle = rosterHandle;
     roster.setSlot(rosterHandle, channel.slot, channel.generation);
-    dial<Link>(
+    this.config.dial(
       {
         link,
         host: printIp(target.host),
@@ -223,7 +230,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     if (halfOpen === null || halfOpen.handshake !== null || channel.state !== HANDSHAKING) return;
     this.config.beginBatch();
     const { wallSec, random } = this.config;
-    halfOpen.handshake = new LinkHandshake({
+    halfOpen.handshake = this.config.handshake({
       role: channel.initiated ? 'initiator' : 'responder',
       credentials: halfOpen.credentials,
       tls: session,

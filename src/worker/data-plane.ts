@@ -1,0 +1,249 @@
+/**
+ * The parts of one worker's data plane, put together: links, circuits, rings, and the phases of a turn.
+ *
+ * Nothing here knows sockets, threads or clocks: `worker/loop` drives it from the event loop, the simulator from a
+ * virtual clock over wires in memory. A turn is `work`, `flush`, `publishRings`, in this order; nothing in it waits.
+ */
+import { Slab } from '../bytes/slab.ts';
+import { CELL_BYTES } from '../cell/cell.ts';
+import { BufferPool } from '../channel/buffer-pool.ts';
+import { type Channel, STAGING_CELLS } from '../channel/channel.ts';
+import { ChannelTable } from '../channel/channel-table.ts';
+import { Framer } from '../channel/framer.ts';
+import { Links, type LinksConfig } from '../channel/links.ts';
+import { LinkPadding } from '../channel/padding.ts';
+import { Scheduler } from '../channel/scheduler.ts';
+import { refillRing } from '../circuit/cell-queue.ts';
+import { CircuitTable } from '../circuit/circuit-table.ts';
+import { Circuits } from '../circuit/circuits.ts';
+import { detachWorker } from '../circuit/close.ts';
+import { workOnOnions } from '../circuit/create.ts';
+import { expireExtends } from '../circuit/extend.ts';
+import { Fifo } from '../circuit/fifo.ts';
+import { OnionQueue } from '../circuit/onion-queue.ts';
+import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
+import type { RandomPool } from '../circuit/random-pool.ts';
+import { takeFromRing } from '../circuit/remote-leg.ts';
+import { RingPort } from '../circuit/ring-port.ts';
+import { RefusingEdge } from '../edge/edge.ts';
+import type { AddressTable } from '../shm/address-table.ts';
+import type { WorkerOptions } from '../shm/letter.ts';
+import type { LinkCredentials } from '../shm/link-credentials.ts';
+import type { RelayIndex } from '../shm/relay-index.ts';
+import type { Ring } from '../shm/ring.ts';
+import type { Roster } from '../shm/roster.ts';
+import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
+import { TimerWheel } from '../time/timer-wheel.ts';
+import { CellDispatch } from './cells.ts';
+
+/** Slots taken from one ring in one turn: bounded, so that no peer worker starves the sockets. */
+const RING_SLOTS_PER_TURN = 1024;
+/** Handshake time per turn. */
+const ONION_BUDGET_MS = 2;
+const TIMER_TICK_MS = 100;
+const SWEEP_MS = 1000;
+const CIRCUITS_FIRST = 256;
+/** Idle buffers that the pools keep. */
+const IDLE_STAGING = 64;
+const IDLE_CARRIES = 256;
+
+/** What a data plane is given. */
+export interface DataPlaneConfig {
+  readonly worker: number;
+  readonly workers: number;
+  readonly counters: Scoreboard;
+  readonly roster: Roster;
+  readonly relayIndex: RelayIndex;
+  readonly halfOpen: AddressTable;
+  readonly options: WorkerOptions;
+  readonly credentials: LinkCredentials;
+  readonly keys: CircuitKeys;
+  readonly random: RandomPool;
+  /** Monotonic milliseconds, read anew at each call. */
+  readonly clock: () => number;
+  readonly wallSec: () => number;
+  /** Start or join the current turn; returns its time. */
+  readonly beginBatch: () => number;
+  /** Run something after the current call stack. */
+  readonly soon: (task: () => void) => void;
+  readonly dial: LinksConfig['dial'];
+  readonly handshake: LinksConfig['handshake'];
+}
+
+/** One worker's links and circuits. */
+export class DataPlane {
+  readonly plane: CircuitPlane;
+  readonly links: Links;
+  readonly circuits: Circuits;
+  readonly channels = new ChannelTable();
+  readonly staging = new BufferPool(STAGING_CELLS * CELL_BYTES, IDLE_STAGING);
+  readonly carries = new BufferPool(CELL_BYTES, IDLE_CARRIES);
+  readonly scheduler = new Scheduler();
+  readonly wheel: TimerWheel;
+  private readonly config: DataPlaneConfig;
+  private readonly padding: LinkPadding;
+  private nextSweepMs = 0;
+
+  constructor(config: DataPlaneConfig) {
+    this.config = config;
+    const { counters, random, options, roster } = config;
+    this.wheel = new TimerWheel(TIMER_TICK_MS, config.clock());
+    this.plane = this.makePlane();
+    this.circuits = new Circuits(this.plane);
+    this.padding = new LinkPadding(this.channels, this.wheel, counters, () => random.u32(), options);
+    const dispatch = new CellDispatch(this.circuits, this.padding, counters, (channel) =>
+      this.links.close(channel),
+    );
+    this.links = new Links(
+      {
+        channels: this.channels,
+        shared: {
+          staging: this.staging,
+          parked: this.plane.parked,
+          source: this.circuits,
+          markDirty: (channel) => this.scheduler.mark(channel),
+          onWritten: (channel, bytes) => this.noteWritten(channel, bytes),
+          onControlOverflow: (channel) => this.dropUnread(channel),
+        },
+        carries: this.carries,
+        framer: new Framer(dispatch, this.carries),
+        sink: this.circuits,
+        roster,
+        halfOpen: config.halfOpen,
+        counters,
+        wheel: this.wheel,
+        padding: this.padding,
+        random: random.bytes,
+        wallSec: config.wallSec,
+        beginBatch: config.beginBatch,
+        dial: config.dial,
+        handshake: config.handshake,
+      },
+      options,
+      config.credentials,
+    );
+    this.plane.edge = new RefusingEdge(this.plane);
+    this.plane.dial = (target, rosterHandle) => this.links.dial(target, rosterHandle)?.slot ?? -1;
+  }
+
+  private makePlane(): CircuitPlane {
+    const { config } = this;
+    const ports: (RingPort | null)[] = [];
+    for (let i = 0; i < config.workers; i++) ports.push(null);
+    return {
+      worker: config.worker,
+      table: new CircuitTable(CIRCUITS_FIRST, config.random.u32()),
+      channels: this.channels,
+      parked: new Slab(CELL_BYTES),
+      ports,
+      roster: config.roster,
+      counters: config.counters,
+      random: config.random,
+      onionQueue: new OnionQueue(),
+      scratch: new Uint8Array(CELL_BYTES),
+      waiting: new Map(),
+      extendDeadlines: new Fifo(),
+      keys: config.keys,
+      options: config.options,
+      relayIndex: config.relayIndex,
+      // Set right after the plane, which both of them hold.
+      edge: { onMessage: () => {}, onCircuitClosed: () => {} },
+      dial: () => -1,
+      nowMs: config.clock(),
+      hibernating: false,
+      onExtended: (channelSlot) => this.onExtended(channelSlot),
+      wake: () => {
+        config.beginBatch();
+      },
+    };
+  }
+
+  /**
+   * The work of a turn: rings in, handshakes, timers, rings out. What it produced is staged and still to be flushed
+   * and published. Returns whether something is left for a turn right after this one.
+   */
+  work(): boolean {
+    const { plane } = this;
+    const { clock } = this.config;
+    plane.nowMs = clock();
+    const ringsLeft = this.takeRings();
+    const onionsLeft = workOnOnions(plane, ONION_BUDGET_MS, clock);
+    const nowMs = clock();
+    plane.nowMs = nowMs;
+    this.wheel.advance(nowMs);
+    expireExtends(plane);
+    if (nowMs >= this.nextSweepMs) {
+      this.nextSweepMs = nowMs + SWEEP_MS;
+      this.links.sweep(nowMs);
+    }
+    for (const port of plane.ports) if (port?.congested) refillRing(plane, port);
+    return ringsLeft || onionsLeft;
+  }
+
+  private takeRings(): boolean {
+    let left = false;
+    for (const port of this.plane.ports) {
+      if (port !== null && takeFromRing(this.plane, port, RING_SLOTS_PER_TURN) === RING_SLOTS_PER_TURN) {
+        left = true;
+      }
+    }
+    return left;
+  }
+
+  /** Show the other workers what was put into the rings to them. */
+  publishRings(): void {
+    for (const port of this.plane.ports) {
+      if (port === null || !port.unpublished) continue;
+      port.unpublished = false;
+      port.outgoing.publish();
+    }
+  }
+
+  /** Whether a ring brought something since, or one that was full has room again; else its writer's bell will ring. */
+  hasRingWork(): boolean {
+    let work = false;
+    for (const port of this.plane.ports) {
+      if (port === null) continue;
+      if (port.incoming.hasWork()) work = true;
+      if (port.congested && port.outgoing.wantSpace(false)) work = true;
+    }
+    return work;
+  }
+
+  /** Use these rings to and from another worker from now on. */
+  attach(worker: number, outgoing: Ring, incoming: Ring): void {
+    this.plane.ports[worker] = new RingPort(worker, outgoing, incoming);
+  }
+
+  /** A worker died: its legs are destroyed, its rings forgotten. */
+  detach(worker: number): void {
+    detachWorker(this.plane, worker);
+  }
+
+  setOptions(options: WorkerOptions): void {
+    this.plane.options = options;
+    this.links.options = options;
+    this.padding.options = options;
+  }
+
+  private noteWritten(channel: Channel, bytes: number): void {
+    const { counters } = this.config;
+    channel.lastWriteMs = this.plane.nowMs;
+    counters.add(Counter.bytes_written, bytes);
+    if (channel.peerHost.length === 16) counters.add(Counter.bytes_written_ipv6, bytes);
+  }
+
+  private dropUnread(channel: Channel): void {
+    this.config.counters.add(Counter.channel_control_queue_overflow, 1);
+    // Not at once: the caller is in the middle of using it.
+    this.config.soon(() => {
+      this.config.beginBatch();
+      this.links.close(channel);
+    });
+  }
+
+  private onExtended(channelSlot: number): void {
+    const channel = this.channels.bySlot[channelSlot] ?? null;
+    if (channel !== null) this.padding.onUsed(channel, this.plane.nowMs);
+  }
+}
