@@ -25,7 +25,7 @@ export interface NodePlan {
   readonly ipv6?: boolean;
   /** More torrc lines, after all others. */
   readonly torrc?: readonly string[];
-  /** Do not start it with the others. */
+  /** Do not start it with the others; a test does. */
   readonly late?: boolean;
 }
 
@@ -64,6 +64,8 @@ export class NetworkNode {
   software: Software;
   #process: Subprocess | null = null;
   #authorityIdentity = '';
+  /** Who wrote the log from which character on. */
+  readonly #starts: { readonly by: Software; readonly from: number }[] = [];
 
   constructor(plan: NodePlan, directory: string, ports: readonly number[]) {
     this.plan = plan;
@@ -87,9 +89,13 @@ export class NetworkNode {
     return this.#file('fingerprint')?.trim().split(' ')[1] ?? null;
   }
 
-  /** Everything logged so far, over all starts, from info upwards. */
-  log(): string {
-    return this.#file('log') ?? '';
+  /** Everything logged so far from info upwards, over all starts, or only what this software logged. */
+  log(software?: Software): string {
+    const text = this.#file('log') ?? '';
+    if (software === undefined) return text;
+    return this.#starts
+      .map(({ by, from }, at) => (by === software ? text.slice(from, this.#starts[at + 1]?.from) : ''))
+      .join('');
   }
 
   /** What the process printed, for messages about a process that ended by itself. */
@@ -99,6 +105,7 @@ export class NetworkNode {
 
   /** Start the process. Its files stay where they are. */
   start(): void {
+    this.#starts.push({ by: this.software, from: this.log().length });
     const torrc = join(this.directory, 'torrc');
     const command = this.software === 'tor' ? ['tor'] : onionrelayCommand();
     const output = openSync(join(this.directory, 'output'), 'a');
@@ -234,7 +241,6 @@ function authorityLines(dirPort: number): string[] {
     'TestingMinFastFlagThreshold 0',
     'TestingMinExitFlagThreshold 0',
     'TestingDirAuthVoteGuard *',
-    'TestingDirAuthVoteHSDir *',
     'ExitPolicy reject *:*',
   ];
 }
@@ -253,5 +259,8 @@ function clientLines(socksPort: number): string[] {
     'ClientUseIPv6 1',
     'ClientPreferIPv6ORPort 1',
     'PathsNeededToBuildCircuits 0.25',
+    // A client fetches the next consensus late in the old one's life; a test cannot wait for that.
+    'FetchDirInfoEarly 1',
+    'FetchDirInfoExtraEarly 1',
   ];
 }

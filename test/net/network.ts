@@ -45,7 +45,7 @@ export class Network {
     process.once('exit', this.#killAll);
   }
 
-  /** Make the authorities' keys, start every process that is not `late`, and wait for the first consensus. */
+  /** Make the authorities' keys, start every process that is not `late`, and return at once. */
   async start(): Promise<void> {
     const authorities = this.nodes.filter(({ plan }) => plan.role === 'authority');
     await Promise.all(authorities.map((node) => node.makeAuthorityKeys()));
@@ -100,6 +100,16 @@ export class Network {
         return (await control.getInfo(`md/id/${fingerprint}`)) !== null;
       });
     }
+  }
+
+  /** Wait until a client goes by a consensus at least this new, and has this relay's microdescriptor of it. */
+  async caughtUp(client: string, relay: string, validAfterSec: number): Promise<void> {
+    const control = await this.control(client);
+    await waitUntil(`a newer consensus at ${client}`, BOOTSTRAP_DEADLINE_MS, async () => {
+      const time = await control.getInfo('consensus/valid-after');
+      return time !== null && Date.parse(`${time.replace(' ', 'T')}Z`) / 1000 >= validAfterSec;
+    });
+    await this.usable(client, [relay]);
   }
 
   /** The fingerprints of these nodes, to lay a circuit. */

@@ -1,0 +1,262 @@
+/**
+ * Two of ours as middle relays of a private network of C tor.
+ *
+ * The network: three C tor authorities, three C tor relays, one C tor exit, one C tor client; ours with two
+ * workers each, the second listening on ::1 too. The tests run in this order on one network.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { findEntry, validAfterSec } from './consensus-entry.ts';
+import type { ControlPort } from './control-port.ts';
+import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
+import { download, expectedTransfer, PayloadServer, upload } from './socks.ts';
+
+const BULK_BYTES = 100_000_000;
+const SAMPLE_BYTES = 10_000_000;
+const SHORT_CIRCUITS = 200;
+const AT_ONCE = 10;
+const VOTING_INTERVAL_SEC = 20;
+const DEADLINE_MS = 180_000;
+const OURS = ['ours1', 'ours2'];
+
+/** What C tor warns of in a small private network without any of ours in it. */
+const USUAL_WARNINGS = [
+  /ControlPort is open, but no authentication method/,
+  /You have used DirAuthority or AlternateDirAuthority/,
+  /V3AuthVotingInterval is very low/,
+  /TestingTorNetwork is set/,
+  /Your log may contain sensitive information/,
+  /Cannot open fingerprint file '.*approved-routers'/,
+  /You are running Tor as root/,
+  /sr-state/,
+  /Your v3 authority certificate expires in \d+ days/,
+  // Before the first vote there is no consensus to fetch.
+  /Received http status code 404 \("Not found"\) from server \S+ while fetching consensus directory/,
+  /Bw Weight Failure for Case/,
+  /No available nodes when trying to choose node/,
+  /Failed to choose an exit server/,
+  /is giving Tor only an IP address/,
+];
+
+const PLANS: NodePlan[] = [
+  ...['auth1', 'auth2', 'auth3'].map((name) => ({ name, software: 'tor', role: 'authority' }) as const),
+  ...['relay1', 'relay2', 'relay3'].map((name) => ({ name, software: 'tor', role: 'relay' }) as const),
+  { name: 'exit1', software: 'tor', role: 'exit', ipv6: true },
+  // It starts when ours are in the consensus, so that it need not wait for its next one.
+  { name: 'client', software: 'tor', role: 'client', late: true },
+  { name: 'ours1', software: 'onionrelay', role: 'relay' },
+  { name: 'ours2', software: 'onionrelay', role: 'relay', ipv6: true },
+];
+
+describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
+  let net: Network;
+  let server: PayloadServer;
+  let client: ControlPort;
+
+  beforeAll(async () => {
+    server = new PayloadServer();
+    net = new Network(PLANS);
+    await net.start();
+    await waitUntil(
+      'the first consensus',
+      DEADLINE_MS,
+      async () => {
+        for (const node of net.nodes) node.assertRuns();
+        return (await net.consensus('auth1')) !== '';
+      },
+      () => net.node('auth1').log().slice(-2000),
+    );
+  }, DEADLINE_MS);
+
+  afterAll(async () => {
+    server?.stop();
+    await net?.stop();
+  }, DEADLINE_MS);
+
+  /** Build a circuit, run something that opens one stream on it, and tear it down. */
+  async function over<T>(names: readonly string[], transfer: (socksPort: number) => Promise<T>): Promise<T> {
+    const circuit = await client.buildCircuit(net.path(...names));
+    client.onNewStream((stream) => {
+      client.command(`ATTACHSTREAM ${stream} ${circuit}`).catch((fault) => console.error(fault));
+    });
+    try {
+      return await transfer(net.node('client').socksPort);
+    } finally {
+      client.onNewStream(null);
+      await client.closeCircuit(circuit).catch(() => {});
+    }
+  }
+
+  test(
+    'ours have Fast, Running and Valid in the second consensus after their upload',
+    async () => {
+      const uploadedSec = Math.max(...OURS.map((name) => acceptedSec(net, name)));
+      const firstSec = (Math.floor(uploadedSec / VOTING_INTERVAL_SEC) + 1) * VOTING_INTERVAL_SEC;
+      const secondSec = firstSec + VOTING_INTERVAL_SEC;
+      let consensus = '';
+      await waitUntil('the second consensus', DEADLINE_MS, async () => {
+        consensus = await net.consensus('auth1');
+        return validAfterSec(consensus) >= secondSec;
+      });
+      expect(validAfterSec(consensus)).toBe(secondSec);
+      for (const name of OURS) {
+        const entry = findEntry(consensus, net.node(name).fingerprint()!);
+        expect(entry?.flags).toEqual(expect.arrayContaining(['Fast', 'Running', 'Valid']));
+        expect(entry?.protocols).toContain('Relay=2-4');
+      }
+      net.node('client').start();
+      client = await net.control('client');
+      await net.usable('client', ['relay1', 'relay2', 'relay3', 'exit1', ...OURS], ['Running']);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    '100 MB pass whole through one of ours as middle',
+    async () => {
+      const path = ['relay1', 'ours1', 'exit1'];
+      const got = await over(path, (socksPort) => download(socksPort, server.port, BULK_BYTES));
+      expect(got).toEqual(expectedTransfer(BULK_BYTES));
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    '100 MB pass whole over four hops through both of ours',
+    async () => {
+      const path = ['relay1', 'ours1', 'ours2', 'exit1'];
+      const got = await over(path, (socksPort) => download(socksPort, server.port, BULK_BYTES));
+      expect(got).toEqual(expectedTransfer(BULK_BYTES));
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'an upload passes whole over four hops through both of ours',
+    async () => {
+      const path = ['relay2', 'ours2', 'ours1', 'exit1'];
+      const got = await over(path, (socksPort) => upload(socksPort, server.port, SAMPLE_BYTES));
+      expect(got).toEqual(expectedTransfer(SAMPLE_BYTES));
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'a client reaches ours over ::1',
+    async () => {
+      const port = net.node('ours2').orPort6;
+      const path = ['ours2', 'relay2', 'exit1'];
+      const got = await over(path, (socksPort) => {
+        expect(linksTo(port)).toBeGreaterThan(0);
+        return download(socksPort, server.port, SAMPLE_BYTES);
+      });
+      expect(got).toEqual(expectedTransfer(SAMPLE_BYTES));
+      // The client prefers IPv6; the first hop of its circuit was dialled at this address.
+      expect(net.node('client').log()).toContain(`[::1]:${port}`);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    `${SHORT_CIRCUITS} short circuits are built and torn down`,
+    async () => {
+      const paths = [
+        ['relay1', 'ours1', 'exit1'],
+        ['ours1', 'relay2'],
+        ['relay3', 'ours2', 'relay2'],
+        ['relay2', 'ours1', 'ours2', 'exit1'],
+        ['ours2', 'ours1'],
+      ];
+      let built = 0;
+      while (built < SHORT_CIRCUITS) {
+        const batch = Array.from({ length: AT_ONCE }, (_, at) => paths[(built + at) % paths.length]!);
+        const circuits = await Promise.all(batch.map((names) => client.buildCircuit(net.path(...names))));
+        await Promise.all(circuits.map((circuit) => client.closeCircuit(circuit)));
+        built += circuits.length;
+      }
+      expect(built).toBe(SHORT_CIRCUITS);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    "a C tor's DataDirectory moves to us and back",
+    async () => {
+      const mover = net.node('relay3');
+      const fingerprint = mover.fingerprint()!;
+      const identity = readFileSync(`${mover.directory}/keys/ed25519_master_id_public_key`);
+      for (const software of ['onionrelay', 'tor'] as const) {
+        await net.stopNode('relay3');
+        mover.software = software;
+        mover.start();
+        const oursNow = software === 'onionrelay';
+        let consensus = '';
+        await waitUntil(`relay3 as ${software} in the consensus`, DEADLINE_MS, async () => {
+          mover.assertRuns();
+          consensus = await net.consensus('auth1');
+          const entry = findEntry(consensus, fingerprint);
+          return (
+            entry?.flags.includes('Running') === true && entry.protocols.includes('Relay=2-4') === oursNow
+          );
+        });
+        // Until then the client asks for what the other software can do, such as other relay encryption.
+        await net.caughtUp('client', 'relay3', validAfterSec(consensus));
+        expect(mover.fingerprint()).toBe(fingerprint);
+        expect(readFileSync(`${mover.directory}/keys/ed25519_master_id_public_key`)).toEqual(identity);
+        const got = await over(['relay1', 'relay3', 'exit1'], (socksPort) =>
+          download(socksPort, server.port, SAMPLE_BYTES),
+        );
+        expect(got).toEqual(expectedTransfer(SAMPLE_BYTES));
+      }
+    },
+    2 * DEADLINE_MS,
+  );
+
+  test('C tor warns of nothing that it would not warn of without ours', () => {
+    const warnings = net.nodes.flatMap((node) => unusualWarnings(node.plan.name, node.log('tor')));
+    expect(warnings).toEqual([]);
+  });
+
+  test('ours have no error, no bug and no dead worker in their logs', () => {
+    for (const name of OURS) {
+      const faults = net
+        .node(name)
+        .log()
+        .split('\n')
+        .filter((line) => / \[err\] |\bbug\b|died/i.test(line));
+      expect(faults).toEqual([]);
+    }
+  });
+});
+
+/** When the last of the three authorities took this relay's first descriptor. */
+function acceptedSec(net: Network, name: string): number {
+  const times = ['auth1', 'auth2', 'auth3'].map((authority) => {
+    const log = net.node(authority).log();
+    const taken = log.match(
+      new RegExp(`^(\\w+ \\d+ [\\d:]+)\\S* \\[info\\] .*Added descriptor from '${name}'`, 'm'),
+    );
+    if (taken === null) throw new Error(`${authority} never took a descriptor of ${name}`);
+    // The log has no year and is in local time.
+    return Date.parse(`${taken[1]} ${new Date().getFullYear()}`) / 1000;
+  });
+  return Math.max(...times);
+}
+
+/** How many established connections there are to this port of ::1. */
+function linksTo(port: number): number {
+  const local = `00000000000000000000000001000000:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const established = '01';
+  return readFileSync('/proc/net/tcp6', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, from, , state]) => from === local && state === established).length;
+}
+
+function unusualWarnings(name: string, log: string): string[] {
+  return log
+    .split('\n')
+    .filter((line) => / \[(warn|err)\] /.test(line) && !USUAL_WARNINGS.some((usual) => usual.test(line)))
+    .map((line) => `${name}: ${line}`);
+}
