@@ -10,9 +10,13 @@ import { type KeyStore, type KeyStoreOptions, openKeyStore } from '../../src/key
 
 const made: string[] = [];
 
-afterEach(() => {
+function sweep(): void {
   for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
-});
+}
+
+// The hook serves the file that imports this first; for those behind it the process cleans up when it ends.
+afterEach(sweep);
+process.on('exit', sweep);
 
 /** Make a directory that is gone after the test. */
 export function scratch(): string {
