@@ -1,6 +1,6 @@
 /** Scratch directories and captured refusals for the tests of keys, daemon and cli. */
 
-import { afterEach, expect } from 'bun:test';
+import { expect, onTestFinished } from 'bun:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,20 +8,10 @@ import { join } from 'node:path';
 import { OperatorError } from '../../src/fault.ts';
 import { type KeyStore, type KeyStoreOptions, openKeyStore } from '../../src/keys/key-store.ts';
 
-const made: string[] = [];
-
-function sweep(): void {
-  for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true });
-}
-
-// The hook serves the file that imports this first; for those behind it the process cleans up when it ends.
-afterEach(sweep);
-process.on('exit', sweep);
-
-/** Make a directory that is gone after the test. */
+/** Make a directory that is gone after the test that asks for it. */
 export function scratch(): string {
   const path = mkdtempSync(join(tmpdir(), 'onionrelay-'));
-  made.push(path);
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
