@@ -11,6 +11,11 @@ export interface ChurnPlan {
   readonly links: number;
   /** One circuit in so many is extended to a second hop, and used. */
   readonly extendEvery: number;
+  /**
+   * Rest before the two readings that count, after the first tenth and after the last: the collector returns what
+   * is free only when a thread has been idle for some seconds.
+   */
+  readonly settleMs: number;
 }
 
 /** Where the relay's memory stood after each tenth of the churn, the start first: bytes. */
@@ -29,7 +34,7 @@ const STANDING_LINKS = 4;
 const LINKS_AT_ONCE = 8;
 const TENTHS = 10;
 /** For the relay to finish what it was doing before it is looked at. */
-const SETTLE_MS = 500;
+const PAUSE_MS = 300;
 
 /** Run the churn. `onTenth` hears of each reading. */
 export async function churn(
@@ -45,7 +50,7 @@ export async function churn(
   for (let i = 0; i < STANDING_LINKS; i++) standing.push(await client.connect());
   const rss: number[] = [];
   const read = async (tenth: number) => {
-    await Bun.sleep(SETTLE_MS);
+    await Bun.sleep(tenth === 1 || tenth === TENTHS ? plan.settleMs : PAUSE_MS);
     rss.push(target.rssBytes());
     onTenth(tenth, rss[tenth]!);
   };

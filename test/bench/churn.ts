@@ -24,7 +24,12 @@ async function main(): Promise<number> {
   }
   const target = await startTarget({ kind: values.target, workers: Number(values.workers) });
   try {
-    const plan = { circuits: Number(values.circuits), links: Number(values.links), extendEvery: 10 };
+    const plan = {
+      circuits: Number(values.circuits),
+      links: Number(values.links),
+      extendEvery: 10,
+      settleMs: 15_000,
+    };
     const out = values.json ? process.stderr : process.stdout;
     const startMs = performance.now();
     const figures = await churn(target, plan, (tenth, rssBytes) => {

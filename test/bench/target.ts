@@ -2,7 +2,7 @@
  * The relay under test: C tor or ours, a child process on loopback with a DataDirectory of its own, and what /proc
  * says of it.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,8 +22,10 @@ export interface TargetConfig {
   readonly workers: number;
   /** torrc lines besides those that keep it on loopback. */
   readonly torrc?: readonly string[];
-  /** Allow `kill-worker N` on standard input. */
+  /** Obey lines on standard input. */
   readonly testHooks?: boolean;
+  /** torrc's User, whose the DataDirectory will be. */
+  readonly user?: { readonly name: string; readonly uid: number; readonly gid: number };
   /** Cores to run on, as taskset takes them. */
   readonly cores?: string | null;
 }
@@ -80,6 +82,7 @@ function torrcOf(config: TargetConfig, directory: string, port: number): string 
     'ShutdownWaitLength 0',
     `NumCPUs ${config.workers}`,
     ...(config.kind === 'tor' ? ['DoSCircuitCreationEnabled 0', 'DoSConnectionEnabled 0'] : []),
+    ...(config.user === undefined ? [] : [`User ${config.user.name}`]),
     ...(config.torrc ?? []),
     '',
   ].join('\n');
@@ -123,6 +126,7 @@ export async function startTarget(config: TargetConfig): Promise<Target> {
   const torrc = join(directory, 'torrc');
   writeFileSync(torrc, torrcOf(config, directory, port));
   writeFileSync(join(directory, 'output'), '');
+  if (config.user !== undefined) chownSync(directory, config.user.uid, config.user.gid);
   const output = Bun.file(join(directory, 'output'));
   const child = Bun.spawn(commandOf(config, torrc), {
     cwd: directory,
