@@ -42,6 +42,7 @@ const SYMBOLS = {
   getsockopt: { args: [i32, i32, i32, ptr, ptr], returns: i32 },
   sendto: { args: [i32, ptr, u64, i32, ptr, u32], returns: u64 },
   fcntl: { args: [i32, i32, u64], returns: i32 },
+  dup2: { args: [i32, i32], returns: i32 },
   close: { args: [i32], returns: i32 },
   getuid: { args: [], returns: u32 },
   geteuid: { args: [], returns: u32 },
@@ -127,6 +128,11 @@ export function flockExclusive(fd: number): boolean | SystemFault {
 export function dupFd(fd: number): number | SystemFault {
   const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, 3);
   return copy < 0 ? fault() : copy;
+}
+
+/** Let `target` stand for what `fd` stands for; what it stood for before is closed. */
+export function redirectFd(fd: number, target: number): SystemFault | null {
+  return libc().dup2(fd, target) === target ? null : fault();
 }
 
 /** Close a descriptor that this module made. */

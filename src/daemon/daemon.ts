@@ -1,61 +1,57 @@
 /**
- * The relay as a whole: start and stop in phases, and what happens once a second, an hour, a rotation.
+ * The relay as a whole: start and stop in phases, and what happens once a second.
  *
- * Start: ports (while we may still be root) → logs → privileges → lock → state → keys → workers → directory. Stop
- * goes the other way. The daemon owns the control plane's objects and wires them; none of them knows another.
+ * Start: ports (while we may still be root) → privileges → logs → DataDirectory and lock → state → keys → PidFile →
+ * workers → directory. Stop goes the other way. The daemon owns the control plane's objects and wires them; none of
+ * them knows another.
  */
 import { randomBytes } from 'node:crypto';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { isAnyIp, parseIp, printEndpoint, sameIp } from '../bytes/address.ts';
+import { isAnyIp, printEndpoint, sameIp } from '../bytes/address.ts';
 import { encodeHex } from '../bytes/base.ts';
 import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '../directory/authority.ts';
 import { DirectoryCache } from '../directory/cache.ts';
 import { Fetcher } from '../directory/fetcher.ts';
-import { makeHttpExchange } from '../directory/http-exchange.ts';
+import { type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
 import { Network } from '../directory/network.ts';
-import { type AddressChoice, choosePublishedAddress } from '../directory/published-address.ts';
+import type { AddressChoice } from '../directory/published-address.ts';
 import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
-import type { Timing } from '../directory/timing.ts';
+import { systemTiming } from '../directory/timing.ts';
+import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
-import {
-  loadOrCreateIdentity,
-  type RelayIdentity,
-  refreshIdentity,
-  type SigningPolicy,
-} from '../keys/identity.ts';
-import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
-import { makeLinkCredentials } from '../keys/link-key.ts';
-import { loadOrCreateOnionKeys, maintainOnionKeys, type OnionKeys } from '../keys/onion-key.ts';
+import { ensureDirectory, type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { log, setSafeLogging } from '../log.ts';
 import type { Consensus } from '../netdoc/consensus.ts';
-import type { OnionKeysLetter, RelayIndexBlock, WorkerOptions } from '../shm/letter.ts';
+import type { RelayIndexBlock, WorkerOptions } from '../shm/letter.ts';
 import { type IndexedRelay, RelayIndex } from '../shm/relay-index.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
-import { heartbeatLines } from '../stats/heartbeat.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 import { COMMIT, PROTOCOLS, VERSION } from '../version.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
+import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
-import { LogWriter, rulesFor } from './log-writer.ts';
+import { type LogFormat, LogWriter, type PreparedLogs, rulesFor } from './log-writer.ts';
+import { OwnAddress } from './own-address.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { type OpenPorts, openPorts } from './ports.ts';
 import { becomeUser, raiseFileLimit } from './privilege.ts';
+import { affectsDescriptor } from './reload.ts';
 import { StateFile } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 import { listenForTestHooks } from './test-hook.ts';
 import { usableCores } from './usable-cores.ts';
+import { VitalSigns } from './vital-signs.ts';
 import { workerOptions } from './worker-options.ts';
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;
-const HOUR_SEC = 3600;
-const DAY_SEC = 24 * HOUR_SEC;
-/** C tor's bound on the internal life of a link key. */
-const LINK_KEY_SEC = 2 * HOUR_SEC;
+const HOUR_MS = 3_600_000;
+/** A wall clock that jumps further than this makes certificates doubtful. */
+const JUMP_MS = HOUR_MS;
 const FILES_WANTED = 1_000_000;
+const NAME = `onionrelay ${VERSION}`;
 
 /** What the command line says besides torrc. */
 export interface DaemonConfig {
@@ -64,52 +60,45 @@ export interface DaemonConfig {
   /** For the log, once logging works. */
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
+  /** `file:line` at which an option was set. */
+  readonly whereOf: (option: string) => string;
 }
 
 /** A running relay. */
 export class Daemon {
   options: RelayOptions;
-  private readonly quiet: DaemonConfig['quiet'];
-  private readonly writer = new LogWriter();
-  private readonly timing: Timing = {
-    nowSec: wallSec,
-    nowMs: monotonicMs,
-    after: (delayMs, run) => {
-      const timer = setTimeout(run, delayMs);
-      return () => clearTimeout(timer);
-    },
-  };
+  /** Called when the relay cannot go on; the receiver ends it. */
+  onFatal: (error: OperatorError) => void = () => {};
+  private readonly config: DaemonConfig;
+  private readonly writer = new LogWriter(`${NAME} (${COMMIT})`);
+  private readonly timing = systemTiming();
   private readonly startedMs = monotonicMs();
+  private readonly ownAddress = new OwnAddress();
   private lock!: DirectoryLock;
   private store!: KeyStore;
   private state!: StateFile;
-  private identity!: RelayIdentity;
-  private onionKeys!: OnionKeys;
+  private keys!: KeyKeeper;
   private supervisor!: Supervisor;
   private network!: Network;
+  private cache!: DirectoryCache;
   private fetcher!: Fetcher;
   private publisher!: Publisher;
   private history!: BandwidthHistory;
   private ports!: OpenPorts;
+  private vitals!: VitalSigns;
   private workers = 1;
-  private linkGeneration = 1;
-  private linkKeyMadeSec = 0;
-  private onionGeneration = 1;
   private optionsGeneration = 1;
-  private nextHourSec = 0;
   private nextMinuteMs = 0;
+  private nextHourMs = 0;
   private nextHeartbeatMs = 0;
-  private rotating = false;
   private ticker: ReturnType<typeof setInterval> | null = null;
-  private reloading: Promise<void> = Promise.resolve();
-  private readonly startNotes: DaemonConfig;
+  private hasPidFile = false;
   private testOptions: Partial<WorkerOptions> = {};
-  private handshakesBefore: readonly number[] = [0, 0, 0, 0];
+  private serial: Promise<void> = Promise.resolve();
 
   constructor(config: DaemonConfig) {
     this.options = config.options;
-    this.quiet = config.quiet;
-    this.startNotes = config;
+    this.config = config;
   }
 
   /**
@@ -117,54 +106,82 @@ export class Daemon {
    * @throws OperatorError with the exit code of the phase that failed
    */
   async start(): Promise<void> {
-    const { options } = this;
-    const nowSec = wallSec();
+    try {
+      this.begin();
+      await this.openDirectory();
+      await this.ownAddress.resolve(this.options.addresses);
+      await this.startWorkers(wallSec());
+      this.startDirectory();
+    } catch (error) {
+      if (error instanceof OperatorError && this.writer.isLasting) log.err('config', error.message);
+      this.dropPidFile();
+      throw error;
+    }
+    const nowMs = monotonicMs();
+    this.keys.deliverTo(this.supervisor, nowMs);
+    this.nextMinuteMs = nowMs + MINUTE_MS;
+    this.nextHourMs = nowMs + HOUR_MS;
+    this.nextHeartbeatMs = nowMs + this.options.heartbeatPeriodSec * 1000;
+    this.ticker = setInterval(() => this.tick(), SECOND_MS);
+    this.listenForTests();
+  }
+
+  /** Ports, user, logs: what needs root, and what tells of everything after it. */
+  private begin(): void {
+    const { options, config } = this;
     this.workers = options.numCpus > 0 ? options.numCpus : usableCores();
-    raiseFileLimit(FILES_WANTED);
-    this.ports = openPorts(options.orPorts, this.workers);
-    this.useLogs(options);
+    this.ports = openPorts(options.disableNetwork ? [] : options.orPorts, this.workers);
+    if (options.user !== null) becomeUser(options.user, config.whereOf('User'));
+    this.prepareLogs(options).commit();
     setSafeLogging(options.safeLogging);
-    log.notice('general', `onionrelay ${VERSION} (${COMMIT}) starting with ${this.workers} worker(s).`);
-    for (const text of this.startNotes.warnings) log.warn('config', text);
-    for (const text of this.startNotes.notes) log.notice('config', text);
-    if (options.user !== null) becomeUser(options.user, 'User');
-    this.store = openKeyStore({
-      dataDirectory: options.dataDirectory,
-      keyDirectory: options.keyDirectory,
-      dataDirectoryGroupReadable: options.dataDirectoryGroupReadable,
-      keyDirectoryGroupReadable: options.keyDirectoryGroupReadable,
-      warn: (text) => log.warn('fs', text),
-    });
+    log.notice('general', `${NAME} (${COMMIT}) starting with ${this.workers} worker(s).`);
+    for (const text of config.warnings) log.warn('config', text);
+    for (const text of [...config.notes, ...this.ports.notes]) log.notice('config', text);
+    raiseFileLimit(FILES_WANTED);
+  }
+
+  private async openDirectory(): Promise<void> {
+    const { options } = this;
+    this.store = openStores(options);
     this.lock = await lockDirectoryPatiently(options.dataDirectory);
+    const nowSec = wallSec();
     this.state = StateFile.load(join(options.dataDirectory, 'state'), nowSec);
-    this.identity = loadOrCreateIdentity(this.store, nowSec, signingPolicy(options));
+    this.keys = new KeyKeeper(
+      {
+        options,
+        store: this.store,
+        state: this.state,
+        onionParams: () => this.onionParams(),
+        random,
+        onDirty: (reason) => this.publisher.markDirty(reason),
+        onExpired: (error) => this.onFatal(error),
+      },
+      nowSec,
+    );
+    const { rsaId } = this.keys.identity;
     this.network = new Network({
       authorities: this.authorities(),
-      ownRsaId: this.identity.rsaId,
+      ownRsaId: rsaId,
       ownProtocols: PROTOCOLS,
       timing: this.timing,
     });
-    const cache = new DirectoryCache(options.cacheDirectory);
-    cache.load(this.network);
-    this.onionKeys = loadOrCreateOnionKeys(this.store, this.state, nowSec, this.onionParams());
-    writeFingerprintFiles(this.store, options.nickname, this.identity, options.bridgeRelay);
-    log.notice(
-      'general',
-      `Your relay's identity fingerprint is ${options.nickname} ${encodeHex(this.identity.rsaId)}`,
-    );
+    this.cache = new DirectoryCache(options.cacheDirectory);
+    this.cache.load(this.network);
+    this.keys.openOnionKeys(nowSec);
+    writeFingerprintFiles(this.store, options.nickname, this.keys.identity, options.bridgeRelay);
+    log.notice('general', `Your relay's identity fingerprint is ${options.nickname} ${encodeHex(rsaId)}`);
     this.history = new BandwidthHistory(nowSec);
     this.history.load(this.state, nowSec);
-    await this.startWorkers(nowSec);
-    this.startDirectory(cache);
-    if (options.pidFile !== null) writePidFile(options.pidFile);
-    this.nextHourSec = nowSec + HOUR_SEC;
-    this.nextHeartbeatMs = monotonicMs() + options.heartbeatPeriodSec * 1000;
-    this.ticker = setInterval(() => this.tick(), SECOND_MS);
+    if (options.pidFile === null) return;
+    writePidFile(options.pidFile, this.config.whereOf('PidFile'));
+    this.hasPidFile = true;
+  }
+
+  private listenForTests(): void {
     listenForTestHooks({
       kill: (worker) => this.supervisor.kill(worker),
-      rotateLinkKey: () => void this.rotateLinkKey(),
-      rotateOnionKey: () =>
-        void this.hourly(this.onionKeys.rotatedSec + this.onionParams().rotationDays * DAY_SEC),
+      rotateLinkKey: () => void this.keys.rotateLinkKey(wallSec(), monotonicMs()),
+      rotateOnionKey: () => void this.keys.rotateOnionKeysNow(),
       setWorkerOption: (name, value) => {
         this.testOptions = { ...this.testOptions, [name]: value };
         void this.supervisor.setOptions(this.workerOptions());
@@ -172,13 +189,11 @@ export class Daemon {
     });
   }
 
-  private useLogs(options: RelayOptions): void {
-    this.writer.use(rulesFor(options.logs, this.quiet), {
-      granularityMs: options.logTimeGranularityMs,
-      withDomains: options.logMessageDomains,
-      truncate: options.truncateLogFile,
-      syslogTag: options.syslogIdentityTag,
-    });
+  private prepareLogs(options: RelayOptions): PreparedLogs {
+    return this.writer.prepare(
+      rulesFor(options.logs, this.config.quiet, options.runAsDaemon),
+      logFormat(options),
+    );
   }
 
   private authorities(): DirectoryAuthority[] {
@@ -192,33 +207,31 @@ export class Daemon {
   }
 
   private async startWorkers(nowSec: number): Promise<void> {
-    const credentials = await makeLinkCredentials(this.identity, this.linkGeneration, nowSec, random);
-    this.linkKeyMadeSec = nowSec;
     this.supervisor = new Supervisor({
       workers: this.workers,
       ports: this.ports.sockets,
       options: this.workerOptions(),
-      credentials,
-      onionKeys: this.onionLetter(),
+      credentials: await this.keys.makeCredentials(nowSec, monotonicMs()),
+      onionKeys: this.keys.onionLetter(),
       onLog: (record) => this.writer.write(record),
     });
+    this.vitals = new VitalSigns(this.supervisor.scoreboard);
     await this.supervisor.start();
     for (const { endpoint } of this.ports.sockets) {
       log.notice('net', `Listening for OR connections on ${printEndpoint(endpoint)}`);
     }
   }
 
-  private startDirectory(cache: DirectoryCache): void {
-    const { options } = this;
+  private startDirectory(): void {
+    const { options, network, timing } = this;
     const random01 = (): number => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
-    const bind = options.outboundBindAddress.any.ipv4;
-    const exchange = makeHttpExchange(this.timing, bind === null ? null : bind.join('.'));
     const authorities = this.authorities();
-    const shared = { authorities, network: this.network, exchange, timing: this.timing, random: random01 };
+    const shared = { authorities, network, exchange: this.exchange(), timing, random: random01 };
     this.publisher = new Publisher({
       ...shared,
       settings: () => ({
-        publish: this.options.publishServerDescriptor !== 'none',
+        // A bridge must never be given to the authorities of the public network.
+        publish: this.options.publishServerDescriptor === 'v3',
         assumeReachable: this.options.assumeReachable,
         testing: this.options.testingTorNetwork,
         address: this.address(),
@@ -227,39 +240,44 @@ export class Daemon {
       observedBytesPerSec: () => this.observed(),
       uptimeSec: () => this.uptimeSec(),
     });
-    this.network.onConsensus((_flavour, consensus) => {
+    network.onConsensus((_flavour, consensus) => {
       void this.supervisor.setRelayIndex(indexOf(consensus));
       void this.supervisor.setOptions(this.workerOptions());
       this.publisher.check();
     });
-    const cached = this.network.newest;
-    if (cached !== null) void this.supervisor.setRelayIndex(indexOf(cached));
-    this.fetcher = new Fetcher({ ...shared, cache, testing: options.testingTorNetwork });
-    if (options.disableNetwork) return;
-    // A local relay that nobody configured talks to no one.
-    if (options.dirAuthorities.length === 0 && options.orPorts.every((port) => port.where === 'default'))
+    const { newest } = network;
+    if (newest !== null) void this.supervisor.setRelayIndex(indexOf(newest));
+    this.fetcher = new Fetcher({
+      ...shared,
+      cache: this.cache,
+      testing: options.testingTorNetwork,
+      stallSec: options.testing.dirConnectionMaxStallSec,
+      consensusDelaySec: options.testing.serverConsensusDownloadInitialDelaySec,
+      certificateDelaySec: options.testing.serverDownloadInitialDelaySec,
+    });
+    if (options.disableNetwork) {
+      log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
       return;
+    }
+    // A local relay that nobody configured talks to no one.
+    const isLocal = options.orPorts.every(({ where }) => where === 'default');
+    if (options.dirAuthorities.length === 0 && isLocal) return;
     this.fetcher.start();
     this.publisher.start();
+  }
+
+  /** Directory connections leave from OutboundBindAddress, as it is when they begin. */
+  private exchange(): Exchange {
+    return (request) => {
+      const { ipv4 } = this.options.outboundBindAddress.any;
+      return makeHttpExchange(this.timing, ipv4 === null ? null : ipv4.join('.'))(request);
+    };
   }
 
   private onionParams() {
     return {
       rotationDays: this.network.param('onion-key-rotation-days'),
       graceDays: this.network.param('onion-key-grace-period-days'),
-    };
-  }
-
-  private onionLetter(): OnionKeysLetter {
-    const pair = ({ publicKey, secretKey }: { publicKey: Uint8Array; secretKey: Uint8Array }) => ({
-      publicKey,
-      secretKey,
-    });
-    const { current, previous } = this.onionKeys;
-    return {
-      generation: this.onionGeneration,
-      current: pair(current),
-      previous: previous === null ? null : pair(previous),
     };
   }
 
@@ -282,19 +300,9 @@ export class Daemon {
 
   /** Where the network shall find us. */
   private address(): AddressChoice {
-    const interfaces: Uint8Array[] = [];
-    for (const list of Object.values(networkInterfaces())) {
-      for (const { address } of list ?? []) {
-        const host = parseIp(address);
-        if (host !== null) interfaces.push(host);
-      }
-    }
-    return choosePublishedAddress(
-      this.options.addresses,
-      this.ports.advertised,
-      interfaces,
-      this.options.testingTorNetwork,
-    );
+    const assumeIpv6 =
+      this.network.param('assume-reachable') === 1 || this.network.param('assume-reachable-ipv6') === 1;
+    return this.ownAddress.choose(this.options, this.ports.advertised, assumeIpv6);
   }
 
   private uptimeSec(): number {
@@ -310,8 +318,8 @@ export class Daemon {
     return buildDescriptor(
       {
         options,
-        identity: this.identity,
-        onionKeys: this.onionKeys,
+        identity: this.keys.identity,
+        onionKeys: this.keys.describedOnionKeys,
         address: this.address(),
         uptimeSec: this.uptimeSec(),
         observedBytesPerSec: this.observed(),
@@ -326,6 +334,30 @@ export class Daemon {
   /** Once a second. */
   private tick(): void {
     const nowSec = wallSec();
+    const nowMs = monotonicMs();
+    this.sampleBandwidth(nowSec);
+    const jumpMs = noticeJump();
+    if (jumpMs !== null) this.onClockJump(jumpMs, nowSec, nowMs);
+    this.keys.tick(nowSec, nowMs);
+    if (nowMs >= this.nextMinuteMs) {
+      this.nextMinuteMs = nowMs + MINUTE_MS;
+      this.supervisor.markSuperseded(nowMs);
+    }
+    if (nowMs >= this.nextHourMs) {
+      this.nextHourMs = nowMs + HOUR_MS;
+      void this.lookUpAddress();
+    }
+    const { heartbeatPeriodSec } = this.options;
+    if (heartbeatPeriodSec > 0 && nowMs >= this.nextHeartbeatMs) {
+      this.nextHeartbeatMs = nowMs + heartbeatPeriodSec * 1000;
+      this.heartbeat();
+    }
+    if (nowSec < this.state.nextWriteSec) return;
+    this.history.save(this.state);
+    this.state.saveIfDue(nowSec, NAME);
+  }
+
+  private sampleBandwidth(nowSec: number): void {
     const board = this.supervisor.scoreboard;
     this.history.sample(nowSec, {
       read: board.total(Counter.bytes_read),
@@ -335,122 +367,38 @@ export class Daemon {
       dirRead: 0,
       dirWritten: 0,
     });
-    if (monotonicMs() >= this.nextMinuteMs) {
-      this.nextMinuteMs = monotonicMs() + MINUTE_MS;
-      this.supervisor.markSuperseded(monotonicMs());
-    }
-    const jumpMs = noticeJump();
-    if (jumpMs !== null) {
-      const way = jumpMs > 0 ? 'forward' : 'back';
-      log.warn(
-        'general',
-        `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; no deadline moved.`,
-      );
-    }
-    if (nowSec - this.linkKeyMadeSec >= LINK_KEY_SEC || nowSec < this.linkKeyMadeSec)
-      void this.rotateLinkKey();
-    if (nowSec >= this.nextHourSec || nowSec < this.nextHourSec - 2 * HOUR_SEC) {
-      this.nextHourSec = nowSec + HOUR_SEC;
-      void this.hourly(nowSec);
-    }
-    const { heartbeatPeriodSec } = this.options;
-    if (heartbeatPeriodSec > 0 && monotonicMs() >= this.nextHeartbeatMs) {
-      this.nextHeartbeatMs = monotonicMs() + heartbeatPeriodSec * 1000;
-      this.heartbeat();
-    }
-    this.history.save(this.state);
-    this.state.saveIfDue(nowSec, `onionrelay ${VERSION}`);
   }
 
-  /** A new TLS key for later connections; those under way keep theirs. */
-  async rotateLinkKey(): Promise<void> {
-    if (this.rotating) return;
-    this.rotating = true;
-    try {
-      const nowSec = wallSec();
-      this.linkGeneration++;
-      const credentials = await makeLinkCredentials(this.identity, this.linkGeneration, nowSec, random);
-      this.linkKeyMadeSec = nowSec;
-      await this.supervisor.setCredentials(credentials);
-      log.info('handshake', `Link key ${this.linkGeneration} is in use.`);
-    } finally {
-      this.rotating = false;
-    }
+  private onClockJump(jumpMs: number, nowSec: number, nowMs: number): void {
+    const way = jumpMs > 0 ? 'forward' : 'back';
+    log.warn(
+      'general',
+      `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; no deadline moved.`,
+    );
+    if (Math.abs(jumpMs) > JUMP_MS) this.keys.onClockJump(nowSec, nowMs);
   }
 
-  private async hourly(nowSec: number): Promise<void> {
-    try {
-      const onionKeys = maintainOnionKeys(this.store, this.state, this.onionKeys, nowSec, this.onionParams());
-      if (onionKeys !== this.onionKeys) {
-        const rotated = onionKeys.current !== this.onionKeys.current;
-        this.onionKeys = onionKeys;
-        this.onionGeneration++;
-        // Every worker answers to the new key before a descriptor names it.
-        await this.supervisor.setOnionKeys(this.onionLetter());
-        if (rotated) this.publisher.markDirty('rotated onion key');
-      }
-      await this.renewSigningKey(nowSec);
-    } catch (error) {
-      log.warn('fs', `Key maintenance failed: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-
-  private async renewSigningKey(nowSec: number): Promise<void> {
-    const identity = refreshIdentity(this.store, this.identity, nowSec, signingPolicy(this.options));
-    if (identity === this.identity) return;
-    this.identity = identity;
-    log.notice('general', 'A new Ed25519 signing key is in use.');
-    await this.rotateLinkKey();
-    this.publisher.markDirty('new signing key');
+  /** Look names up again. The publisher sees a new address by itself. */
+  private async lookUpAddress(): Promise<void> {
+    await this.ownAddress.resolve(this.options.addresses);
+    await this.supervisor.setOptions(this.workerOptions());
   }
 
   private heartbeat(): void {
-    const board = this.supervisor.scoreboard;
-    const total = (name: keyof typeof Counter): number => board.total(Counter[name]);
-    const ntor = total('ntor_processed') - this.handshakesBefore[0]!;
-    const v3 = total('ntor_v3_processed') - this.handshakesBefore[1]!;
-    const ntorBad = total('circuit_ntor_failed') - this.handshakesBefore[2]!;
-    const v3Bad = total('circuit_ntor_v3_failed') - this.handshakesBefore[3]!;
-    this.handshakesBefore = [
-      total('ntor_processed'),
-      total('ntor_v3_processed'),
-      total('circuit_ntor_failed'),
-      total('circuit_ntor_v3_failed'),
-    ];
     const listing = this.network.ownListing(wallSec());
-    const lines = heartbeatLines({
+    this.vitals.heartbeat({
       uptimeSec: this.uptimeSec(),
-      circuits: total('circuits_created') - total('circuits_closed'),
-      channels: total('channels_opened') - total('channels_closed'),
-      bytesRead: total('bytes_read'),
-      bytesWritten: total('bytes_written'),
-      acceptedIpv4: total('links_accepted') - total('links_accepted_ipv6'),
-      acceptedIpv6: total('links_accepted_ipv6'),
-      dialledIpv4: total('links_dialled') - total('links_dialled_ipv6'),
-      dialledIpv6: total('links_dialled_ipv6'),
-      cellsRelayed: total('cells_read'),
-      handshakes: [
-        { name: 'ntor', asked: ntor + ntorBad, answered: ntor },
-        { name: 'ntor-v3', asked: v3 + v3Bad, answered: v3 },
-      ],
       listed: this.options.publishServerDescriptor === 'none' ? null : (listing?.listed ?? null),
       workers: this.workers,
       workersRestarted: this.supervisor.restarts,
     });
-    for (const line of lines) log.notice('heartbeat', line);
   }
 
   /** Say what is going on (USR1). */
   async dump(): Promise<void> {
     this.heartbeat();
     await this.supervisor.dump();
-    const board = this.supervisor.scoreboard;
-    const counted = Object.entries(Counter).map(([name, column]) => [name, board.total(column)] as const);
-    const seen = counted.filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`);
-    log.notice('general', `Counters: ${seen.join(', ')}.`);
-    for (const { nickname, state, reason } of this.publisher.uploads()) {
-      log.notice('dir', `Authority ${nickname}: descriptor ${state}${reason === '' ? '' : ` (${reason})`}.`);
-    }
+    this.vitals.dump(this.publisher.uploads());
   }
 
   /** Log everything from now until the next reload (USR2). */
@@ -460,18 +408,45 @@ export class Daemon {
     log.notice('general', 'Logging everything; send HUP to go back to what torrc says.');
   }
 
-  /** Act on new options; the caller has checked the transition. Resolves when every worker acts on them. */
-  apply(options: RelayOptions, changes: readonly string[]): Promise<void> {
-    this.reloading = this.reloading.then(async () => {
-      this.useLogs(options);
-      this.options = options;
-      setSafeLogging(options.safeLogging);
+  /** Do one thing after another: reloads never overlap. A failure is the caller's, and holds up nothing. */
+  serially(run: () => Promise<void>): Promise<void> {
+    const done = this.serial.then(run);
+    this.serial = done.catch(() => {});
+    return done;
+  }
+
+  /**
+   * Act on new options; the caller has checked the transition. Resolves when every worker acts on them.
+   * @throws OperatorError when something cannot be had; the old options are in force then, all of them
+   */
+  async apply(options: RelayOptions, changes: readonly string[]): Promise<void> {
+    const nowSec = wallSec();
+    const logs = this.prepareLogs(options);
+    let store: KeyStore;
+    let identity: typeof this.keys.identity;
+    try {
+      store = openStores(options);
+      identity = this.keys.prepare(options, store, nowSec);
+    } catch (error) {
+      logs.abort();
+      throw error;
+    }
+    // From here on nothing fails.
+    const before = this.options;
+    logs.commit();
+    this.options = options;
+    this.store = store;
+    setSafeLogging(options.safeLogging);
+    if (options.heartbeatPeriodSec !== before.heartbeatPeriodSec) {
       this.nextHeartbeatMs = monotonicMs() + options.heartbeatPeriodSec * 1000;
-      await this.supervisor.setOptions(this.workerOptions());
-      await this.renewSigningKey(wallSec());
-      if (changes.length > 0) this.publisher.markDirty('config change');
-    });
-    return this.reloading;
+    }
+    if (options.nickname !== before.nickname) {
+      writeFingerprintFiles(store, options.nickname, identity, options.bridgeRelay);
+    }
+    await this.ownAddress.resolve(options.addresses);
+    await this.supervisor.setOptions(this.workerOptions());
+    await this.keys.adopt(options, store, identity, nowSec, monotonicMs());
+    if (changes.some(affectsDescriptor)) this.publisher.markDirty('config change');
   }
 
   /** Take no new connections and circuits; carry the rest on. */
@@ -488,19 +463,52 @@ export class Daemon {
     await this.supervisor.stop();
     this.history.save(this.state);
     try {
-      this.state.save(wallSec(), `onionrelay ${VERSION}`);
+      this.state.save(wallSec(), NAME);
     } catch (error) {
       log.warn('fs', error instanceof Error ? error.message : String(error));
     }
-    if (this.options.pidFile !== null) removePidFile(this.options.pidFile);
+    this.dropPidFile();
     this.lock.release();
     log.notice('general', 'Stopped.');
     this.writer.close();
+  }
+
+  /** Give a start up that is under way; the process ends right after. */
+  abandon(): void {
+    this.dropPidFile();
+  }
+
+  private dropPidFile(): void {
+    if (this.hasPidFile && this.options.pidFile !== null) removePidFile(this.options.pidFile);
+    this.hasPidFile = false;
   }
 }
 
 function random(n: number): Uint8Array {
   return new Uint8Array(randomBytes(n));
+}
+
+function openStores(options: RelayOptions): KeyStore {
+  const store = openKeyStore({
+    dataDirectory: options.dataDirectory,
+    keyDirectory: options.keyDirectory,
+    dataDirectoryGroupReadable: options.dataDirectoryGroupReadable,
+    keyDirectoryGroupReadable: options.keyDirectoryGroupReadable,
+    warn: (text) => log.warn('fs', text),
+  });
+  if (options.cacheDirectory !== options.dataDirectory) {
+    ensureDirectory(options.cacheDirectory, options.cacheDirectoryGroupReadable, store.uid, store.warn);
+  }
+  return store;
+}
+
+function logFormat(options: RelayOptions): LogFormat {
+  return {
+    granularityMs: options.logTimeGranularityMs,
+    withDomains: options.logMessageDomains,
+    truncate: options.truncateLogFile,
+    syslogTag: options.syslogIdentityTag,
+  };
 }
 
 /** The part of a consensus that workers look things up in. */
@@ -511,12 +519,4 @@ function indexOf(consensus: Consensus): RelayIndexBlock {
     relays.push({ rsaId, ipv4: orPort === 0 ? null : { host: address, port: orPort }, ipv6 });
   }
   return RelayIndex.create(relays);
-}
-
-function signingPolicy(options: RelayOptions): SigningPolicy {
-  return {
-    lifetimeSec: options.signingKeyLifetimeSec,
-    slopSec: options.testing.signingKeySlopSec,
-    offlineMaster: options.offlineMasterKey,
-  };
 }

@@ -28,6 +28,7 @@ import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
 import { WORKER_URL } from '../thread-entry.ts';
+import { settleDead } from './vital-signs.ts';
 
 /** One ORPort's listening sockets: one per worker, kept by main for as long as it runs. */
 export interface PortSockets {
@@ -43,12 +44,19 @@ export interface SupervisorConfig {
   readonly onionKeys: OnionKeysLetter;
   /** Takes the records that workers letter. */
   readonly onLog: (record: LogRecord) => void;
+  /** Where the threads are; tests bring their own. */
+  readonly workerUrl?: string;
+  /** How long to wait for acknowledgements. */
+  readonly ackTimeoutMs?: number;
 }
 
 const ACK_TIMEOUT_MS = 10_000;
+/** A worker that hangs does not keep us from ending for longer. */
+const STOP_TIMEOUT_MS = 2000;
 const DROP_RETRY_MS = 20;
-/** A worker that dies again and again at once is not started in a tight loop. */
+/** A worker that dies again and again while it starts is started ever more seldom. */
 const RESTART_DELAY_MS = 250;
+const RESTART_DELAY_MOST_MS = 10_000;
 
 /** A worker has no ring to itself. */
 const NO_RING = new SharedArrayBuffer(0);
@@ -58,7 +66,9 @@ interface Seat {
   /** Ends were asked for: a close is no death then. */
   leaving: boolean;
   lent: number[];
-  startedMs: number;
+  /** Deaths in a row before it was ready. */
+  stillborn: number;
+  ready: boolean;
 }
 
 interface Waiting {
@@ -85,6 +95,7 @@ export class Supervisor {
   private nextGeneration = 1;
   private started = false;
   private stopping = false;
+  private listening = true;
   private mourning: Promise<void> = Promise.resolve();
 
   constructor(config: SupervisorConfig) {
@@ -105,7 +116,7 @@ export class Supervisor {
     for (let from = 0; from < workers; from++) {
       this.rings.push([]);
       for (let to = 0; to < workers; to++) this.rings[from]!.push(to === from ? NO_RING : this.makeRing());
-      this.seats.push({ worker: null, leaving: false, lent: [], startedMs: 0 });
+      this.seats.push({ worker: null, leaving: false, lent: [], stillborn: 0, ready: false });
     }
   }
 
@@ -128,8 +139,8 @@ export class Supervisor {
     const listeners = this.lend(index);
     seat.lent = listeners.map(({ fd }) => fd);
     seat.leaving = false;
-    seat.startedMs = performance.now();
-    const worker = new Worker(WORKER_URL);
+    seat.ready = false;
+    const worker = new Worker(this.config.workerUrl ?? WORKER_URL);
     seat.worker = worker;
     const ready = new Promise<void>((resolve, reject) => {
       this.readies.set(index, { ready: resolve, failed: reject });
@@ -170,6 +181,7 @@ export class Supervisor {
 
   /** Duplicate the worker's listening socket of each port: a dying worker can close only the copy. */
   private lend(index: number): LentListener[] {
+    if (!this.listening) return [];
     return this.config.ports.map(({ endpoint, fds }) => {
       const fd = dupFd(fds[index]!);
       if (isFault(fd)) {
@@ -191,6 +203,8 @@ export class Supervisor {
   private take(letter: LetterToMain): void {
     switch (letter.kind) {
       case 'ready':
+        this.seats[letter.worker]!.ready = true;
+        this.seats[letter.worker]!.stillborn = 0;
         this.readies.get(letter.worker)?.ready();
         this.readies.delete(letter.worker);
         return;
@@ -222,6 +236,7 @@ export class Supervisor {
     generation: number,
     letterFor: (worker: number) => LetterToWorker,
     but = -1,
+    timeoutMs = this.config.ackTimeoutMs ?? ACK_TIMEOUT_MS,
   ): Promise<void> {
     const missing = new Set<number>();
     for (const [index, seat] of this.seats.entries()) {
@@ -233,7 +248,7 @@ export class Supervisor {
       const timer = setTimeout(() => {
         log.warn('general', `No answer to "${kind}" from worker ${[...missing].join(', ')}.`);
         finish();
-      }, ACK_TIMEOUT_MS);
+      }, timeoutMs);
       const finish = (): void => {
         clearTimeout(timer);
         this.waiting.delete(key);
@@ -266,9 +281,19 @@ export class Supervisor {
     return this.tellAll({ kind: 'onion-keys', generation: this.generation(), onionKeys });
   }
 
-  closeListeners(): Promise<void> {
+  /** Take no more connections. A worker that is started from now on gets no listening sockets. */
+  async closeListeners(): Promise<void> {
+    if (!this.listening) return;
+    this.listening = false;
+    await this.tellAll({ kind: 'close-listeners', generation: this.generation() });
+    // The kernel refuses connections once the last copy of a listening socket is closed.
     for (const { fds } of this.config.ports) for (const fd of fds) closeFd(fd);
-    return this.tellAll({ kind: 'close-listeners', generation: this.generation() });
+    for (const seat of this.seats) this.takeBack(seat);
+  }
+
+  private takeBack(seat: Seat): void {
+    for (const fd of seat.lent) closeFd(fd);
+    seat.lent = [];
   }
 
   /** Mark channels that a better one supersedes, or that are too old, over all peers. About once a minute. */
@@ -288,7 +313,8 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.stopping = true;
     for (const seat of this.seats) seat.leaving = true;
-    await this.tellAll({ kind: 'stop', generation: this.generation() });
+    const generation = this.generation();
+    await this.expect('stop', generation, () => ({ kind: 'stop', generation }), -1, STOP_TIMEOUT_MS);
     for (const seat of this.seats) seat.worker?.terminate();
   }
 
@@ -312,17 +338,22 @@ export class Supervisor {
       return;
     }
     this.restarts++;
+    if (!seat.ready) seat.stillborn++;
     log.warn('general', `Worker ${index} died. Its circuits are lost; a successor takes its place.`);
-    this.mourning = this.mourning.then(() => this.replace(index));
+    this.mourning = this.mourning
+      .then(() => this.replace(index))
+      .catch((error: unknown) => log.err('bug', `Worker ${index} could not be replaced: ${String(error)}`));
   }
 
   private async replace(index: number): Promise<void> {
     const seat = this.seats[index]!;
     await this.tellAll({ kind: 'detach', generation: this.generation(), worker: index }, index);
     while (!this.roster.dropWorker(index) || !this.halfOpen.dropWorker(index)) await Bun.sleep(DROP_RETRY_MS);
-    for (const fd of seat.lent) closeFd(fd);
-    seat.lent = [];
-    if (performance.now() - seat.startedMs < RESTART_DELAY_MS) await Bun.sleep(RESTART_DELAY_MS);
+    settleDead(this.scoreboard, new Scoreboard(this.shared.scoreboard, index), index);
+    this.takeBack(seat);
+    if (seat.stillborn > 0) {
+      await Bun.sleep(Math.min(RESTART_DELAY_MOST_MS, RESTART_DELAY_MS * 2 ** (seat.stillborn - 1)));
+    }
     if (this.stopping) return;
     for (let other = 0; other < this.config.workers; other++) {
       if (other === index) continue;
@@ -330,14 +361,29 @@ export class Supervisor {
       this.rings[other]![index] = this.makeRing();
     }
     const generation = this.generation();
-    const attached = this.expect(
+    await this.expect(
       'attach',
       generation,
       (other) => ({ kind: 'attach', generation, rings: this.pairFor(other, index) }),
       index,
     );
-    await attached;
-    // A successor that dies before it is ready comes back here by way of onClosed.
-    void this.startWorker(index).then(() => log.notice('general', `Worker ${index} is back.`));
+    if (this.stopping) return;
+    await this.startSuccessor(index);
+  }
+
+  /** Start it; without a descriptor to spare for its listening sockets, try again until there is one. */
+  private async startSuccessor(index: number): Promise<void> {
+    for (let delayMs = RESTART_DELAY_MS; ; delayMs = Math.min(RESTART_DELAY_MOST_MS, delayMs * 2)) {
+      try {
+        // A successor that dies before it is ready comes back by way of onClosed; nobody waits for it here.
+        void this.startWorker(index).then(() => log.notice('general', `Worker ${index} is back.`));
+        return;
+      } catch (error) {
+        if (!(error instanceof OperatorError)) throw error;
+        log.warn('general', `Worker ${index} cannot be started yet: ${error.message}`);
+        await Bun.sleep(delayMs);
+        if (this.stopping) return;
+      }
+    }
   }
 }

@@ -28,6 +28,7 @@ const CERTIFICATE_WAIT_SEC = 20 * 60;
 const IF_MODIFIED_DELAY_SEC = 180;
 /** Longest wait between two looks at the wall clock. */
 const LOOK_MS = 60_000;
+const STALL_SEC = 60;
 /** Longest document that is fetched. */
 const BODY_BYTES_MAX = (1 << 24) - 1;
 /** Failures in a row that make a warning; a network of tests begins without any consensus. */
@@ -44,6 +45,12 @@ export interface FetcherConfig {
   readonly random: RandomUnit;
   /** TestingTorNetwork: authorities vote every few seconds, so waits are short. */
   readonly testing: boolean;
+  /** TestingDirConnectionMaxStall; default 60. */
+  readonly stallSec?: number;
+  /** TestingServerConsensusDownloadInitialDelay; default 0. */
+  readonly consensusDelaySec?: number;
+  /** TestingServerDownloadInitialDelay; default 0. */
+  readonly certificateDelaySec?: number;
 }
 
 /** One kind of document that is fetched again and again. */
@@ -84,8 +91,19 @@ export class Fetcher {
       log.warn('dir', 'No directory authority signs consensuses: check the DirAuthority lines (v3ident=).');
       return;
     }
-    this.#lookAtCertificates();
-    for (const flavour of FLAVOURS) this.#scheduleConsensus(flavour);
+    const { timing, certificateDelaySec = 0, consensusDelaySec = 0 } = this.#config;
+    this.#after(this.#certificateErrand, certificateDelaySec, () => this.#lookAtCertificates());
+    for (const flavour of FLAVOURS) {
+      const errand = this.#consensusErrands.get(flavour)!;
+      errand.dueSec = timing.nowSec() + consensusDelaySec;
+      this.#after(errand, consensusDelaySec, () => this.#scheduleConsensus(flavour));
+    }
+  }
+
+  /** The first look: at once, unless torrc of a test network says later. */
+  #after(errand: Errand, delaySec: number, look: () => void): void {
+    if (delaySec === 0) look();
+    else errand.cancelTimer = this.#config.timing.after(delaySec * 1000, look);
   }
 
   /** Give up what is under way. */
@@ -290,7 +308,7 @@ export class Fetcher {
     take: (reply: DirectoryReply, authority: DirectoryAuthority) => void,
     fail: (authority: DirectoryAuthority, why: string) => void,
   ): void {
-    const { exchange, network, testing } = this.#config;
+    const { exchange, network, testing, stallSec = STALL_SEC } = this.#config;
     const authority = this.#pickAuthority();
     const endpoint = authority.downloadFrom[0] ?? authority.dir;
     log.debug('dir', () => `Asking ${authority.nickname} at ${printEndpoint(endpoint)} for ${path}`);
@@ -301,7 +319,7 @@ export class Fetcher {
       headers,
       body: null,
       bytesMax: BODY_BYTES_MAX,
-      stallMs: testing ? 10_000 : 60_000,
+      stallMs: stallSec * 1000,
       deadlineMs: testing ? 30_000 : 600_000,
     });
     errand.pending = pending;

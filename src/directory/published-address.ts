@@ -39,7 +39,7 @@ type Family = keyof typeof FAMILIES;
 /**
  * Choose the addresses to publish.
  *
- * @param addressLines values of torrc's Address lines
+ * @param addressLines values of torrc's Address lines, with addresses for those names that have some
  * @param ports the ORPorts by address family, in torrc's order
  * @param interfaces addresses of the host's interfaces, tried last
  * @param testing under TestingTorNetwork private addresses are as good as any
@@ -84,8 +84,8 @@ function listCandidates(
 ): Uint8Array[] {
   const bytes = FAMILIES[family];
   const named = wanted.flatMap(({ host }) => (host?.length === bytes ? [host] : []));
-  // An Address line decides: what the host happens to have besides is not asked for then.
-  if (named.length > 0) return named;
+  // An Address line decides, also one whose name nobody knows: what the host has besides is not asked for then.
+  if (named.length > 0 || wanted.some(({ host }) => host === null)) return named;
   if (!isAnyIp(port.host)) return [port.host];
   return interfaces.filter((host) => host.length === bytes && !isInternalIp(host));
 }
@@ -104,7 +104,6 @@ function noAddress(wanted: readonly WantedAddress[], candidates: readonly Uint8A
   const name = wanted.find(({ host }) => host === null);
   let why = 'no public IPv4 address of this host is known';
   if (candidates.length > 0) why = `${printIp(candidates[0]!)} is not a public address`;
-  else if (name !== undefined)
-    why = `Address "${name.text}" is not an IP address, and names are not looked up`;
+  else if (name !== undefined) why = `Address "${name.text}" is a name for which no address is known`;
   return { ipv4: null, ipv6: null, problem: { why, line } };
 }

@@ -112,7 +112,17 @@ function octal(mode: number): string {
   return (mode & 0o777).toString(8).padStart(4, '0');
 }
 
-function ensureDirectory(path: string, groupReadable: boolean, uid: number, warn: KeyStore['warn']): void {
+/**
+ * Make a directory if it is missing; tighten its mode if others may enter it.
+ *
+ * @throws OperatorError when it is not a directory, belongs to someone else or cannot be made.
+ */
+export function ensureDirectory(
+  path: string,
+  groupReadable: boolean,
+  uid: number,
+  warn: KeyStore['warn'],
+): void {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
     try {
       mkdirSync(path, { mode: groupReadable ? 0o750 : 0o700 });

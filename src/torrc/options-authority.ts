@@ -103,7 +103,7 @@ TestingDirAuthVoteHSDir | routers | - | authority
   Relays always voted HSDir in a test network.
 TestingDirAuthVoteHSDirIsStrict | boolean | 0 | authority
   No other relays are voted HSDir.
-TestingDirConnectionMaxStall | interval | 5 minutes | acts | 30 seconds
+TestingDirConnectionMaxStall | interval | 5 minutes | acts restart | 30 seconds
   Time after which a silent directory connection is closed; only for test networks.
 TestingEnableCellStatsEvent | boolean | 0 | later | 1
   Offer CELL_STATS events to controllers; only for test networks.
@@ -119,9 +119,9 @@ TestingMinFastFlagThreshold | memory | 0 | authority
   Least bandwidth for Fast in a test network.
 TestingMinTimeToReportBandwidth | interval | 1 day | acts | 0 seconds
   Time that a bandwidth history must span to be published; only for test networks.
-TestingServerConsensusDownloadInitialDelay | interval-list | 0 | acts | 0
+TestingServerConsensusDownloadInitialDelay | interval-list | 0 | acts restart | 0
   First delay before a relay fetches a consensus; only for test networks.
-TestingServerDownloadInitialDelay | interval-list | 0 | acts | 0
+TestingServerDownloadInitialDelay | interval-list | 0 | acts restart | 0
   First delay before a relay fetches other documents; only for test networks.
 TestingSigningKeySlop | interval | 1 day | acts
   How long before its end the signing key is replaced; only for test networks.

@@ -94,7 +94,7 @@ DataDirectoryGroupReadable | boolean | 0 | acts
   Let the group read the data directory (mode 0750).
 DirAllowPrivateAddresses | boolean | 0 | acts | 1
   Allow a private address in the descriptor; only for test networks.
-DirAuthority | lines | - | acts
+DirAuthority | lines | - | acts restart
   Directory authority to use instead of the built-in ones: [NICKNAME] [FLAGS] ADDRESS:PORT FINGERPRINT; several lines allowed.
 DirAuthorityFallbackRate | number | 0.1 | later
   How seldom an authority is asked while fallbacks answer.
@@ -114,7 +114,7 @@ DisableAllSwap | boolean | 0 | later restart
   Lock all memory so that nothing is swapped to disk.
 DisableDebuggerAttachment | boolean | 1 | later restart
   Keep other processes of the same user from attaching a debugger.
-DisableNetwork | boolean | 0 | acts
+DisableNetwork | boolean | 0 | acts restart
   Open no port, dial nobody and publish nothing; the keys are kept ready.
 DisableOOSCheck | boolean | 1 | later
   Do not close links when file descriptors run out.

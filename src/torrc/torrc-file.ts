@@ -88,8 +88,17 @@ function missing(path: string): OperatorError {
   return new OperatorError('there is no such file', path, 'check the path, or add --ignore-missing-torrc');
 }
 
+let standardInputRead: Uint8Array | null = null;
+
+/** What was read from standard input as a torrc; null when nothing was. */
+export function standardInput(): Uint8Array | null {
+  return standardInputRead;
+}
+
 function readText(path: string): string {
-  const bytes = path === '-' ? readFileSync(0) : readFileSync(path);
+  // It can be read only once, and a reload wants it again.
+  if (path === '-') standardInputRead ??= readFileSync(0);
+  const bytes = path === '-' ? standardInputRead! : readFileSync(path);
   if (bytes.length > FILE_BYTES_MAX) throw new Error(`larger than ${FILE_BYTES_MAX} bytes`);
   return new TextDecoder().decode(bytes);
 }

@@ -46,9 +46,13 @@ test('what cannot be published says which line to write', () => {
   expect(choose([], BOTH, ['127.0.0.1'])).toMatch(/no public IPv4 address .* \| Address 203\.0\.113\.5/);
   expect(choose(['10.1.2.3'], BOTH)).toMatch(/^10\.1\.2\.3 is not a public address \| Address/);
   expect(choose(['relay.example.org'], BOTH)).toMatch(
-    /"relay\.example\.org" is not an IP address.* \| Address/,
+    /"relay\.example\.org" is a name for which no address is known \| Address/,
   );
   expect(choose(['198.51.100.7'], [port('::', 9001)])).toMatch(/no ORPort is advertised over IPv4 \| ORPort/);
+});
+
+test('a name that nobody knows is not replaced by what the host has', () => {
+  expect(choose(['relay.example.org'], BOTH, ['198.51.100.4'])).toMatch(/is a name for which no address/);
 });
 
 test('a private IPv6 address beside a good IPv4 one is left out', () => {
