@@ -86,7 +86,7 @@ export interface LinksConfig {
 
 const NOTHING = new Uint8Array(0);
 /** A channel that takes no new circuits and carries none is closed after this. */
-const BAD_IDLE_MS = 10_000;
+const BAD_IDLE_MS = 3000;
 /**
  * Dials of one worker that are under way in the kernel. One to a black hole outlives its deadline by minutes there,
  * each with a file descriptor, and any client can ask for more of them.
@@ -273,7 +273,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     else if (error instanceof Malformed) counters.add(Counter.link_handshake_malformed, 1);
     else throw error;
     const text = (): string => `Closing a link to ${scrub(printEndpoint(peerOf(channel)))}: ${error.message}`;
-    if (channel.initiated) warnRateLimited(protocolWarnings, 'protocol', text);
+    if (channel.initiated || this.options.protocolWarnings) warnRateLimited(protocolWarnings, 'protocol', text);
     else log.info('protocol', text);
     this.close(channel);
   }
