@@ -3,22 +3,17 @@
  */
 
 import { act } from './cli/actions.ts';
-import { commandTree, isSubcommand, runSubcommand } from './cli/commands.ts';
+import { runSubcommand } from './cli/commands.ts';
 import { OperatorError } from './fault.ts';
 import { parseCommandLine } from './torrc/command-line.ts';
+
+/** The exit code of a bug of ours. */
+const EXIT_BUG = 70;
 
 async function main(): Promise<number> {
   const argv = process.argv.slice(2);
   const home = process.env['HOME'] ?? null;
-  let exitCode = 0;
-  const tree = commandTree(process.execPath, home, (code) => {
-    exitCode = code;
-  });
-  if (isSubcommand(argv, tree)) {
-    await runSubcommand(argv, tree);
-    return exitCode;
-  }
-  return act(parseCommandLine(argv), home);
+  return (await runSubcommand(argv, home)) ?? act(parseCommandLine(argv), home);
 }
 
 main().then(
@@ -31,6 +26,6 @@ main().then(
     process.stderr.write(
       `onionrelay: bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
-    process.exit(70);
+    process.exit(EXIT_BUG);
   },
 );

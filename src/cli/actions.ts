@@ -2,12 +2,16 @@
  * The actions of C tor's command line, each to its text or its run. Subcommands (`cli/commands`) come here too.
  */
 import { randomBytes } from 'node:crypto';
+import { signingPolicy } from '../daemon/key-keeper.ts';
+import { becomeUser } from '../daemon/privilege.ts';
 import { EXIT_CONFIG, OperatorError } from '../fault.ts';
+import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
 import { loadOrCreateIdentity } from '../keys/identity.ts';
 import { openKeyStore } from '../keys/key-store.ts';
 import { wallSec } from '../time/clock.ts';
 import type { CommandLine } from '../torrc/command-line.ts';
-import type { RelayOptions } from '../torrc/relay-options.ts';
+import { whereOf } from '../torrc/line.ts';
+import type { BuiltOptions } from '../torrc/validate.ts';
 import { COMMIT, VERSION } from '../version.ts';
 import { dumpConfig } from './dump-config.ts';
 import { fingerprintText } from './fingerprint.ts';
@@ -17,7 +21,10 @@ import { printHelp, printOptionNames } from './print.ts';
 import { run } from './run.ts';
 import { loadOptions, verifyConfig } from './verify-config.ts';
 
-function storeOf(options: RelayOptions) {
+/** The keys are the relay's: they are read and made as the user that it runs as. */
+function storeOf({ options, assignment }: BuiltOptions) {
+  const line = assignment.settings.get('User')?.at(-1);
+  if (options.user !== null && line !== undefined) becomeUser(options.user, whereOf(line));
   return openKeyStore({
     dataDirectory: options.dataDirectory,
     keyDirectory: options.keyDirectory,
@@ -25,14 +32,6 @@ function storeOf(options: RelayOptions) {
     keyDirectoryGroupReadable: options.keyDirectoryGroupReadable,
     warn: (text) => process.stderr.write(`[warn] ${text}\n`),
   });
-}
-
-function signingPolicy(options: RelayOptions) {
-  return {
-    lifetimeSec: options.signingKeyLifetimeSec,
-    slopSec: options.testing.signingKeySlopSec,
-    offlineMaster: options.offlineMasterKey,
-  };
 }
 
 /** The one line that names this build. */
@@ -56,8 +55,11 @@ function textOf(commandLine: CommandLine, home: string | null): string {
     case 'hash-password':
       return `${hashPassword(commandLine.argument, (n) => new Uint8Array(randomBytes(n)))}\n`;
     case 'list-fingerprint': {
-      const { options } = loadOptions(commandLine, home);
-      const identity = loadOrCreateIdentity(storeOf(options), wallSec(), signingPolicy(options));
+      const built = loadOptions(commandLine, home);
+      const { options } = built;
+      const store = storeOf(built);
+      const identity = loadOrCreateIdentity(store, wallSec(), signingPolicy(options));
+      writeFingerprintFiles(store, options.nickname, identity, options.bridgeRelay);
       return fingerprintText(
         options.nickname,
         identity,
@@ -65,8 +67,8 @@ function textOf(commandLine: CommandLine, home: string | null): string {
       );
     }
     case 'keygen': {
-      const { options } = loadOptions(commandLine, home);
-      return keygenText(storeOf(options), wallSec(), signingPolicy(options));
+      const built = loadOptions(commandLine, home);
+      return keygenText(storeOf(built), wallSec(), signingPolicy(built.options));
     }
     case 'list-torrc-options':
       return printOptionNames();

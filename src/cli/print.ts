@@ -69,10 +69,15 @@ export function printMan(version: string): string {
     '.SH SYNOPSIS',
     '.B onionrelay',
     '[\\fIswitches\\fR] [\\fB\\-\\-\\fIOption value\\fR]...',
+    '.br',
+    '.B onionrelay',
+    '\\fIsubcommand\\fR [\\fIswitches\\fR] [\\fB\\-\\-\\fIOption value\\fR]...',
     '.SH DESCRIPTION',
     'onionrelay runs a Tor relay from the torrc and the data directory of C tor.',
     'HUP reads torrc again, INT ends the relay after ShutdownWaitLength, TERM ends it at once.',
     'It exits with 1 when the configuration is at fault, 2 when the keys are, 3 when a port is.',
+    'The subcommands run, verify\\-config, fingerprint, keygen, hash\\-password, dump\\-config and print do what the',
+    'switches do; each has its own \\-\\-help.',
     '.SH SWITCHES',
     ...SWITCHES.flatMap(([name, text]) => ['.TP', `.B ${roff(name)}`, roff(text)]),
   ];
@@ -173,6 +178,7 @@ KillSignal=SIGINT
 TimeoutStartSec=120
 TimeoutStopSec=60
 Restart=on-failure
+RestartPreventExitStatus=1 2
 LimitNOFILE=1048576
 
 User=tor

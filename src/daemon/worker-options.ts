@@ -39,6 +39,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     generation: around.generation,
     logThreshold: SEVERITIES.indexOf(around.lowestSeverity),
     safeLogging: options.safeLogging,
+    protocolWarnings: options.protocolWarnings,
     extendAllowPrivateAddresses: options.extendAllowPrivateAddresses,
     allowNonearlyExtend: param('AllowNonearlyExtend') === 1,
     testingTorNetwork: options.testingTorNetwork,

@@ -22,6 +22,8 @@ export interface WorkerOptions {
   /** 0 debug, 1 info, 2 notice, 3 warn, 4 err: the lowest severity anyone listens to. */
   readonly logThreshold: number;
   readonly safeLogging: '0' | '1' | 'relay';
+  /** Say at warn, not info, how peers broke the protocol. */
+  readonly protocolWarnings: boolean;
   readonly extendAllowPrivateAddresses: boolean;
   readonly allowNonearlyExtend: boolean;
   readonly testingTorNetwork: boolean;
