@@ -10,11 +10,17 @@ const POOL_BYTES = 8192;
 export class RandomPool {
   private readonly pool = new Uint8Array(POOL_BYTES);
   private at = POOL_BYTES;
+  private readonly fill: (pool: Uint8Array) => void;
+
+  /** @param fill where the randomness comes from; only tests want another than the kernel. */
+  constructor(fill: (pool: Uint8Array) => void = randomFillSync) {
+    this.fill = fill;
+  }
 
   /** Take `n` bytes, at most 8192, as a view that is valid until the next call. */
   readonly bytes = (n: number): Uint8Array => {
     if (this.at + n > POOL_BYTES) {
-      randomFillSync(this.pool);
+      this.fill(this.pool);
       this.at = 0;
     }
     const view = this.pool.subarray(this.at, this.at + n);

@@ -1,0 +1,223 @@
+/**
+ * One of our relays in a simulated world: real data planes, one per worker, joined by rings of few slots.
+ */
+import { type Endpoint, printIp } from '../../src/bytes/address.ts';
+import type { CircuitKeys } from '../../src/circuit/plane.ts';
+import { RandomPool } from '../../src/circuit/random-pool.ts';
+import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/curve25519.ts';
+import { AddressTable } from '../../src/shm/address-table.ts';
+import type { WorkerOptions } from '../../src/shm/letter.ts';
+import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
+import { RelayIndex } from '../../src/shm/relay-index.ts';
+import { Ring } from '../../src/shm/ring.ts';
+import { Roster } from '../../src/shm/roster.ts';
+import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.ts';
+import { DataPlane } from '../../src/worker/data-plane.ts';
+import { StubHandshake } from './stub-handshake.ts';
+import type { WireEnd, WireEvents } from './wire.ts';
+import { type Actor, eventsOf, SESSION, type World } from './world.ts';
+
+export const OPTIONS: WorkerOptions = {
+  generation: 1,
+  logThreshold: 4,
+  safeLogging: '1',
+  protocolWarnings: false,
+  extendAllowPrivateAddresses: false,
+  allowNonearlyExtend: false,
+  testingTorNetwork: false,
+  bindIpv4: null,
+  bindIpv6: null,
+  ownAddresses: [],
+  ipv6Extends: false,
+  maxOnionQueueDelayMs: 1750,
+  onionQueueCutoffMs: 5000,
+  circQueueCellsMax: 2500,
+  ccSendmeInc: 31,
+  paddingEnabled: false,
+  padRelays: false,
+  paddingLowMs: 1500,
+  paddingHighMs: 9500,
+  idleRelayTimeoutMs: 3_600_000,
+  idleClientTimeoutMs: 185_000,
+  halfOpenPerAddressMax: 1000,
+  halfOpenMax: 10_000,
+  handshakeTimeoutMs: 30_000,
+  extendTimeoutMs: 60_000,
+};
+
+export interface SimRelayConfig {
+  readonly host: Uint8Array;
+  readonly port?: number;
+  readonly workers?: number;
+  readonly ringSlots?: number;
+  readonly options?: Partial<WorkerOptions>;
+  readonly relayIndex?: RelayIndex;
+}
+
+/** Credentials of which only the identities are real. */
+function credentialsOf(rsaId: Uint8Array, ed25519Id: Uint8Array): LinkCredentials {
+  const none = new Uint8Array(0);
+  return {
+    generation: 1,
+    rsaId,
+    rsaPublicDer: none,
+    ed25519Id,
+    tlsKeyPem: '',
+    tlsCertPem: '',
+    tlsCertDer: none,
+    responderCerts: none,
+    initiatorCerts: none,
+    authSecret: none,
+    authPublic: none,
+  };
+}
+
+/** One worker: its data plane and when it takes a turn. */
+export class SimWorker implements Actor {
+  readonly relay: SimRelay;
+  readonly worker: number;
+  readonly data: DataPlane;
+  alive = true;
+  private armed = true;
+
+  constructor(relay: SimRelay, worker: number, options: WorkerOptions, relayIndex: RelayIndex) {
+    this.relay = relay;
+    this.worker = worker;
+    const { world } = relay;
+    const { prng } = world;
+    this.data = new DataPlane({
+      worker,
+      workers: relay.workerCount,
+      counters: new Scoreboard(relay.scoreboard, worker),
+      roster: new Roster(relay.rosterBlock, worker),
+      relayIndex,
+      halfOpen: new AddressTable(relay.halfOpenBlock, worker),
+      options,
+      credentials: relay.credentials,
+      keys: relay.keys,
+      random: new RandomPool((pool) => {
+        for (let i = 0; i < pool.length; i++) pool[i] = prng.u32();
+      }),
+      clock: () => world.nowMs,
+      wallSec: () => 1_790_000_000,
+      beginBatch: () => this.beginBatch(),
+      soon: (task) => world.later(task),
+      dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }),
+      handshake: (config) => new StubHandshake(config),
+    });
+  }
+
+  private beginBatch(): number {
+    if (!this.armed) {
+      this.armed = true;
+      this.data.plane.nowMs = this.relay.world.nowMs;
+    }
+    return this.data.plane.nowMs;
+  }
+
+  wake(): void {
+    this.armed = true;
+  }
+
+  ready(): boolean {
+    return this.alive && (this.armed || this.data.hasRingWork());
+  }
+
+  turn(): void {
+    const left = this.data.work();
+    this.data.scheduler.flush(this.relay.world.nowMs);
+    this.data.publishRings();
+    this.armed = left || this.data.scheduler.dirtyCount > 0;
+  }
+}
+
+export class SimRelay {
+  readonly world: World;
+  readonly host: Uint8Array;
+  readonly port: number;
+  readonly workerCount: number;
+  readonly workers: SimWorker[] = [];
+  readonly rsaId: Uint8Array;
+  readonly ed25519Id: Uint8Array;
+  readonly onionKey: Curve25519KeyPair = generateCurve25519();
+  readonly keys: CircuitKeys;
+  readonly credentials: LinkCredentials;
+  readonly scoreboard: SharedArrayBuffer;
+  readonly rosterBlock: SharedArrayBuffer;
+  readonly halfOpenBlock: SharedArrayBuffer;
+  readonly roster: Roster;
+  private readonly board: Scoreboard;
+  /** Which worker takes the next connection; null draws one. */
+  nextWorker: number | null = null;
+
+  constructor(world: World, config: SimRelayConfig) {
+    this.world = world;
+    this.host = config.host;
+    this.port = config.port ?? 9001;
+    this.workerCount = config.workers ?? 1;
+    this.rsaId = world.prng.bytes(20);
+    this.ed25519Id = world.prng.bytes(32);
+    this.credentials = credentialsOf(this.rsaId, this.ed25519Id);
+    this.keys = {
+      rsaId: this.rsaId,
+      ed25519Id: this.ed25519Id,
+      onionKeys: [this.onionKey],
+      junk: generateCurve25519(),
+    };
+    this.scoreboard = Scoreboard.create(this.workerCount);
+    this.rosterBlock = Roster.create(256, world.prng.bytes(8));
+    this.halfOpenBlock = AddressTable.create(this.workerCount, 1024, world.prng.bytes(8));
+    this.board = new Scoreboard(this.scoreboard, this.workerCount);
+    this.roster = new Roster(this.rosterBlock, this.workerCount);
+    const options = { ...OPTIONS, ...config.options };
+    const index = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
+    for (let i = 0; i < this.workerCount; i++) this.workers.push(new SimWorker(this, i, options, index));
+    for (let a = 0; a < this.workerCount; a++) {
+      for (let b = 0; b < a; b++) this.join(a, b, config.ringSlots ?? 128);
+    }
+    for (const worker of this.workers) world.actors.push(worker);
+    world.tickers.push(() => {
+      for (const worker of this.workers) worker.wake();
+    });
+    world.listen(printIp(this.host), this.port, { accept: (wire, remote) => this.accept(wire, remote) });
+  }
+
+  /** Give two workers fresh rings to each other. */
+  join(a: number, b: number, slots: number): void {
+    const there = Ring.create(slots);
+    const back = Ring.create(slots);
+    this.workers[a]!.data.attach(b, new Ring(there), new Ring(back));
+    this.workers[b]!.data.attach(a, new Ring(back), new Ring(there));
+  }
+
+  private accept(wire: WireEnd, remote: Endpoint): WireEvents | null {
+    const worker = this.workers[this.nextWorker ?? this.world.prng.below(this.workerCount)]!;
+    if (!worker.alive) return null;
+    const { links } = worker.data;
+    const link = links.onAccept(wire, remote, this.credentials);
+    if (link === null) return null;
+    this.world.later(() => links.onSecured(link, SESSION));
+    return eventsOf(links, link);
+  }
+
+  /** Kill a worker: its connections break, the others let go of it. */
+  kill(worker: number): void {
+    const dead = this.workers[worker]!;
+    dead.alive = false;
+    for (const channel of dead.data.channels.bySlot) {
+      const wire = (channel?.wire ?? null) as WireEnd | null;
+      if (wire === null) continue;
+      wire.events = { onData() {}, onDrain() {}, onGone() {} };
+      wire.reset();
+    }
+    this.world.later(() => {
+      for (const other of this.workers) if (other.alive) other.data.detach(worker);
+      this.roster.dropWorker(worker);
+    });
+  }
+
+  /** The relay's count of something, over all workers. */
+  count(name: CounterName): number {
+    return this.board.total(Counter[name]);
+  }
+}

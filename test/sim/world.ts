@@ -1,0 +1,156 @@
+/**
+ * A network on one thread with a virtual clock: relays of several workers (the real data plane, rings of few slots, no
+ * threads), connections that misbehave, and whoever else wants a wire.
+ *
+ * Nothing happens but in `step`, which lets one thing happen that could: a chunk arrives, a socket drains, a worker
+ * takes its turn, a timer ticks. Which one is drawn from the seed. Without faults and with the same calls a run is
+ * the same every time.
+ */
+import type { Endpoint } from '../../src/bytes/address.ts';
+import type { DialRequest, LinkEvents } from '../../src/channel/tls.ts';
+import type { Wire } from '../../src/channel/wire.ts';
+import { Prng } from '../fuzz/prng.ts';
+import { type Faults, GOOD, WireEnd, type WireEvents } from './wire.ts';
+
+/** Someone who can be dialled. */
+export interface Listener {
+  /** Take a new connection; returns whom its events go to, or null to refuse. Called when the dialler is ready. */
+  accept(wire: WireEnd, remote: Endpoint): WireEvents | null;
+}
+
+/** Something that has turns of its own. */
+export interface Actor {
+  /** Whether a turn would do anything. */
+  ready(): boolean;
+  turn(): void;
+}
+
+/** Ticks of workers, as the loop has them. */
+const TICK_MS = 100;
+
+export class World {
+  readonly seed: number;
+  readonly prng: Prng;
+  readonly faults: Faults;
+  nowMs = 1000;
+  steps = 0;
+  readonly ends: WireEnd[] = [];
+  readonly actors: Actor[] = [];
+  /** Called about every hundred virtual milliseconds. */
+  readonly tickers: (() => void)[] = [];
+  private readonly listeners = new Map<string, Listener>();
+  private readonly soonTasks: (() => void)[] = [];
+  private nextTickMs = 1000 + TICK_MS;
+
+  constructor(seed: number, faults: Faults = GOOD) {
+    this.seed = seed;
+    this.prng = new Prng(seed);
+    this.faults = faults;
+  }
+
+  listen(host: string, port: number, listener: Listener): void {
+    this.listeners.set(`${host} ${port}`, listener);
+  }
+
+  /** Run something in a later step. */
+  later(task: () => void): void {
+    this.soonTasks.push(task);
+  }
+
+  /** Connect to whoever listens there. Returns the near end, or null when nobody does. */
+  connect(host: string, port: number, remote: Endpoint, near: (wire: WireEnd) => WireEvents): WireEnd | null {
+    const listener = this.listeners.get(`${host} ${port}`);
+    if (listener === undefined) return null;
+    const [a, b] = WireEnd.pair(this.faults, this.prng);
+    this.ends.push(a, b);
+    b.events = listener.accept(b, remote);
+    if (b.events === null) {
+      b.events = { onData() {}, onDrain() {}, onGone() {} };
+      b.abort();
+    }
+    a.events = near(a);
+    return a;
+  }
+
+  /** A dialler for `Links`: as `tls.dial`, over wires of this world. Port 1 is a black hole. */
+  readonly dialFrom =
+    (remote: Endpoint) =>
+    <L>(
+      request: DialRequest<L>,
+      events: LinkEvents<L>,
+      onWire: (wire: Wire) => boolean,
+      onFailed: () => void,
+    ): void => {
+      if (request.port === 1) return;
+      this.later(() => {
+        const { link } = request;
+        let wanted = false;
+        const near = this.connect(request.host, request.port, remote, (wire) => {
+          wanted = onWire(wire);
+          return wanted ? eventsOf(events, link) : { onData() {}, onDrain() {}, onGone() {} };
+        });
+        if (near === null) onFailed();
+        else if (wanted) events.onSecured(link, SESSION);
+        else near.abort();
+      });
+    };
+
+  /** Let one thing happen. Returns false when nothing could. */
+  step(): boolean {
+    this.steps++;
+    if (this.nowMs >= this.nextTickMs) {
+      this.nextTickMs = this.nowMs + TICK_MS;
+      for (const tick of this.tickers) tick();
+    }
+    const task = this.soonTasks.shift();
+    if (task !== undefined) {
+      task();
+      return true;
+    }
+    const could: (() => void)[] = [];
+    for (const end of this.ends) {
+      if (end.canDeliver() || end.canDeliverLate()) could.push(() => end.deliver());
+      if (end.canDrain()) could.push(() => end.drain());
+      if (end.canEnd()) could.push(() => end.end());
+    }
+    for (const actor of this.actors) if (actor.ready()) could.push(() => actor.turn());
+    if (could.length === 0) return false;
+    could[this.prng.below(could.length)]!();
+    for (let i = this.ends.length - 1; i >= 0; i--) if (this.ends[i]!.isOver) this.ends.splice(i, 1);
+    return true;
+  }
+
+  /** Step until nothing happens any more; the clock hardly moves. */
+  settle(stepsMax = 200_000, each: () => void = () => {}): void {
+    for (let i = 0; i < stepsMax; i++) {
+      if (!this.step()) return;
+      this.nowMs += 0.01;
+      each();
+    }
+    throw new Error(`seed ${this.seed}: still busy after ${stepsMax} steps`);
+  }
+
+  /** Let so much time pass, with everything that it brings. */
+  pass(ms: number): void {
+    const end = this.nowMs + ms;
+    while (this.nowMs < end) {
+      this.nowMs = Math.min(end, this.nowMs + TICK_MS);
+      this.settle();
+    }
+  }
+}
+
+/** The session that every simulated connection has. */
+export const SESSION = {
+  responderCertDer: new Uint8Array(0),
+  exportKeyingMaterial: (_label: string, _context: Uint8Array, length: number) => new Uint8Array(length),
+};
+
+/** Events of one link as events of a wire. */
+export function eventsOf<L>(events: LinkEvents<L>, link: L): WireEvents {
+  return {
+    onData: (chunk) => events.onData(link, chunk),
+    onDrain: () => events.onDrain(link),
+    onGone: () => events.onGone(link),
+  };
+}
