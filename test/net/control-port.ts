@@ -27,6 +27,8 @@ interface Waiter {
   readonly reject: (fault: Error) => void;
 }
 
+const END_REASON_MISC = 1;
+
 /** A connection to a control port that asks for no password. */
 export class ControlPort {
   readonly circuits = new Map<string, CircuitState>();
@@ -37,7 +39,7 @@ export class ControlPort {
   #inData = false;
   readonly #waiting: Waiter[] = [];
   #changed: (() => void)[] = [];
-  #onStream: ((streamId: string, target: string) => void) | null = null;
+  #onStream: ((streamId: string, target: string, status: string) => void) | null = null;
 
   /** Connect, authenticate and ask for events about circuits and streams. */
   static async open(port: number): Promise<ControlPort> {
@@ -110,9 +112,23 @@ export class ControlPort {
     await this.circuit(id, ['CLOSED', 'FAILED']);
   }
 
-  /** Hand every new stream to this function. Needs `__LeaveStreamsUnattached 1`. */
-  onNewStream(handler: ((streamId: string, target: string) => void) | null): void {
-    this.#onStream = handler;
+  /**
+   * Attach every stream to this port, from anyone, to this circuit. Needs `__LeaveStreamsUnattached 1`.
+   *
+   * A stream that the exit refuses would wait to be attached anew; it is closed instead.
+   *
+   * @returns what ends this
+   */
+  attachStreams(targetPort: number, circuit: string): () => void {
+    this.#onStream = (stream, target, status) => {
+      if (!target.endsWith(`:${targetPort}`)) return;
+      const command =
+        status === 'NEW' ? `ATTACHSTREAM ${stream} ${circuit}` : `CLOSESTREAM ${stream} ${END_REASON_MISC}`;
+      this.command(command).catch((fault) => console.error(fault));
+    };
+    return () => {
+      this.#onStream = null;
+    };
   }
 
   #receive(text: string): void {
@@ -148,7 +164,8 @@ export class ControlPort {
       this.#changed = [];
       for (const resolve of changed) resolve();
     }
-    if (kind === 'STREAM' && status === 'NEW') this.#onStream?.(id!, rest[1]!);
+    if (kind === 'STREAM' && (status === 'NEW' || status === 'DETACHED'))
+      this.#onStream?.(id!, rest[1]!, status);
   }
 
   #lost(): void {

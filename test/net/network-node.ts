@@ -107,7 +107,9 @@ export class NetworkNode {
   start(): void {
     this.#starts.push({ by: this.software, from: this.log().length });
     const torrc = join(this.directory, 'torrc');
-    const command = this.software === 'tor' ? ['tor'] : onionrelayCommand();
+    // C tor ends by itself when the test's process goes away.
+    const owned = ['--__OwningControllerProcess', String(process.pid)];
+    const command = this.software === 'tor' ? ['tor', ...owned] : onionrelayCommand();
     const output = openSync(join(this.directory, 'output'), 'a');
     this.#process = Bun.spawn([...command, '-f', torrc], {
       cwd: this.directory,

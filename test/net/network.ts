@@ -15,6 +15,7 @@ import { NetworkNode, type NodePlan, waitUntil } from './network-node.ts';
 
 export { type NodePlan, type Software, waitUntil } from './network-node.ts';
 
+const DEADLY_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const BOOTSTRAP_DEADLINE_MS = 180_000;
 
 /** Whether tests with C tor can run here. Without C tor they are skipped, but never in CI. */
@@ -43,6 +44,7 @@ export class Network {
       this.nodes.push(new NetworkNode(plan, directory, ports.splice(0, 5)));
     }
     process.once('exit', this.#killAll);
+    for (const signal of DEADLY_SIGNALS) process.once(signal, this.#killAllAndExit);
   }
 
   /** Make the authorities' keys, start every process that is not `late`, and return at once. */
@@ -102,6 +104,17 @@ export class Network {
     }
   }
 
+  /** Wait until a C tor has these relays in its consensus. */
+  async knows(name: string, relays: readonly string[]): Promise<void> {
+    const control = await this.control(name);
+    for (const relay of relays) {
+      await waitUntil(`${relay} in the consensus of ${name}`, BOOTSTRAP_DEADLINE_MS, async () => {
+        const fingerprint = this.node(relay).fingerprint();
+        return fingerprint !== null && (await control.getInfo(`ns/id/${fingerprint}`)) !== null;
+      });
+    }
+  }
+
   /** Wait until a client goes by a consensus at least this new, and has this relay's microdescriptor of it. */
   async caughtUp(client: string, relay: string, validAfterSec: number): Promise<void> {
     const control = await this.control(client);
@@ -137,11 +150,18 @@ export class Network {
     this.#controls.clear();
     await Promise.all(this.nodes.map((node) => node.kill()));
     process.off('exit', this.#killAll);
+    for (const signal of DEADLY_SIGNALS) process.off(signal, this.#killAllAndExit);
     if (process.env['ONIONRELAY_KEEP_NET'] === '1') console.warn(`network files kept in ${this.directory}`);
     else rmSync(this.directory, { recursive: true, force: true });
   }
 
   readonly #killAll = (): void => {
     for (const node of this.nodes) void node.kill();
+  };
+
+  readonly #killAllAndExit = (): void => {
+    this.#killAll();
+    rmSync(this.directory, { recursive: true, force: true });
+    process.exit(1);
   };
 }
