@@ -153,8 +153,9 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
     {
       rsaId,
       ed25519Id,
-      ipv4: target.ipv4 === null ? null : target.ipv4.host,
-      ipv6: target.ipv6 === null ? null : target.ipv6.host,
+      // An address that the client left out: the one that a dial would go to.
+      ipv4: target.ipv4?.host ?? (host.length === 4 ? host : null),
+      ipv6: target.ipv6?.host ?? (host.length === 16 ? host : null),
     },
     {
       rsaId,

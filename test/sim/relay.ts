@@ -115,6 +115,12 @@ export class SimWorker implements Actor {
     return this.data.plane.nowMs;
   }
 
+  /** Another worker died. */
+  detach(worker: number): void {
+    this.data.detach(worker);
+    this.wake();
+  }
+
   wake(): void {
     this.armed = true;
   }
@@ -211,7 +217,7 @@ export class SimRelay {
       wire.reset();
     }
     this.world.later(() => {
-      for (const other of this.workers) if (other.alive) other.data.detach(worker);
+      for (const other of this.workers) if (other.alive) other.detach(worker);
       this.roster.dropWorker(worker);
     });
   }
