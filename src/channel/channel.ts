@@ -9,7 +9,7 @@
  * Who calls: `channel/tls` (or the simulator) with bytes and events, `circuit/` with cells to send.
  */
 import { NO_SLOT, type Slab } from '../bytes/slab.ts';
-import { CELL_BYTES } from '../cell/cell.ts';
+import { CELL_BYTES, copyCell } from '../cell/cell.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Wire } from './wire.ts';
 
@@ -102,6 +102,7 @@ export class Channel {
   private controlHead = NO_SLOT;
   private controlTail = NO_SLOT;
   controlCells = 0;
+  private overflowed = false;
 
   // The circuit plane's: the chain of legs on this channel and those with queued cells.
   firstLeg = -1;
@@ -148,8 +149,7 @@ export class Channel {
       this.stagedFrom = 0;
       this.stagedTo = 0;
     }
-    if (at === 0 && bytes.length === CELL_BYTES) this.stage.set(bytes, this.stagedTo);
-    else this.stage.set(bytes.subarray(at, at + CELL_BYTES), this.stagedTo);
+    copyCell(bytes, at, this.stage, this.stagedTo);
     this.stagedTo += CELL_BYTES;
     if (this.stagedTo >= FLUSH_BYTES) this.flush();
     else if (!this.dirty) {
@@ -175,12 +175,14 @@ export class Channel {
       return;
     }
     if (this.controlCells >= CONTROL_QUEUE_CELLS_MAX) {
-      this.shared.onControlOverflow(this);
+      // Said once: the channel is closed a little later.
+      if (!this.overflowed) this.shared.onControlOverflow(this);
+      this.overflowed = true;
       return;
     }
     const slab = this.shared.parked;
     const slot = slab.alloc();
-    slab.bufferOf(slot).set(bytes.subarray(at, at + CELL_BYTES), slab.offsetOf(slot));
+    copyCell(bytes, at, slab.bufferOf(slot), slab.offsetOf(slot));
     if (this.controlTail === NO_SLOT) this.controlHead = slot;
     else slab.next[this.controlTail] = slot;
     this.controlTail = slot;

@@ -273,7 +273,8 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     else if (error instanceof Malformed) counters.add(Counter.link_handshake_malformed, 1);
     else throw error;
     const text = (): string => `Closing a link to ${scrub(printEndpoint(peerOf(channel)))}: ${error.message}`;
-    if (channel.initiated || this.options.protocolWarnings) warnRateLimited(protocolWarnings, 'protocol', text);
+    if (channel.initiated || this.options.protocolWarnings)
+      warnRateLimited(protocolWarnings, 'protocol', text);
     else log.info('protocol', text);
     this.close(channel);
   }
@@ -388,6 +389,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const wasOpen = channel.state === OPEN;
     const { wire } = channel;
     if (wasOpen && wire !== null && !channel.congested) channel.flush();
+    const { congested } = channel;
     if (wasOpen && !isOpen(channel)) return;
     channel.state = CLOSED;
     this.bySlot[channel.slot] = null;
@@ -399,7 +401,8 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     channel.release(this.config.carries);
     this.config.channels.remove(channel);
     if (wire === null) return;
-    if (wasOpen) wire.close();
+    // A peer that does not read gets no time to take the rest.
+    if (wasOpen && !congested) wire.close();
     else wire.abort();
   }
 

@@ -32,8 +32,12 @@ export interface LinkEvents<L> {
   onGone(link: L): void;
 }
 
+/** How long a peer has to take our last bytes and to close its end. */
+const LINGER_MS = 2000;
+
 interface SocketState<L> {
   link: L | null;
+  linger: ReturnType<typeof setTimeout> | null;
   readonly credentials: LinkCredentials | null;
 }
 
@@ -62,8 +66,11 @@ class SocketWire<L> implements Wire {
   }
 
   close(): void {
-    // Not `end`: that waits for the peer's close, for ever if it never comes, and not even `terminate` helps then.
-    this.socket.close();
+    // Not `end` or `close`: while bytes are unsent, or the peer does not close, they wait and go on reading, for ever
+    // if need be, and not even `terminate` helps then.
+    this.socket.shutdown();
+    const { data } = this.socket;
+    data.linger ??= setTimeout(() => this.socket.terminate(), LINGER_MS);
   }
 
   abort(): void {
@@ -102,8 +109,9 @@ function handlersFor<L>(events: LinkEvents<L>) {
       if (link !== null) events.onDrain(link);
     }),
     close: guarded((socket: S): void => {
-      const { link } = socket.data;
+      const { link, linger } = socket.data;
       socket.data.link = null;
+      if (linger !== null) clearTimeout(linger);
       if (link !== null) events.onGone(link);
     }),
     // Faults of the peer or the network; `close` follows.
@@ -158,7 +166,7 @@ export function listenOn<L>(fd: number, credentials: LinkCredentials, events: Li
     socket: {
       ...handlersFor(events),
       open: guarded((socket: Socket<SocketState<L>>): void => {
-        socket.data = { link: null, credentials };
+        socket.data = { link: null, linger: null, credentials };
         const remote = remoteOf(socket);
         const link = remote === null ? null : events.onAccept(new SocketWire(socket), remote, credentials);
         if (link === null) socket.terminate();
@@ -209,12 +217,12 @@ export function dial<L>(
     port: request.port,
     ...(request.bind === null ? {} : { localAddress: request.bind }),
     tls: { rejectUnauthorized: false, serverName: request.serverName, checkServerIdentity: () => undefined },
-    data: { link: null, credentials: null } as SocketState<L>,
+    data: { link: null, linger: null, credentials: null } as SocketState<L>,
     socket: {
       ...handlersFor(events),
       open: guarded((socket: Socket<SocketState<L>>): void => {
         settled = true;
-        socket.data = { link: request.link, credentials: null };
+        socket.data = { link: request.link, linger: null, credentials: null };
         if (!onWire(new SocketWire(socket))) {
           socket.data.link = null;
           socket.terminate();

@@ -12,7 +12,7 @@ export interface Wire {
   pause(): void;
   /** Read again. */
   resume(): void;
-  /** Close after what was accepted has been sent. */
+  /** Close after what was accepted has been sent, or after a little while. Nothing more is written. */
   close(): void;
   /** Close at once. */
   abort(): void;
