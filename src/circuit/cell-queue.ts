@@ -8,7 +8,7 @@
  * `remote-leg` to send; `channel` (refill) and the end of a batch (refillRing) to drain.
  */
 import { NO_SLOT } from '../bytes/slab.ts';
-import { CELL_BYTES, setCircId } from '../cell/cell.ts';
+import { copyCell, setCircId } from '../cell/cell.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
 import { Counter } from '../shm/scoreboard.ts';
@@ -61,7 +61,7 @@ function park(
   }
   const slab = plane.parked;
   const slot = slab.alloc();
-  slab.bufferOf(slot).set(bytes.subarray(at, at + CELL_BYTES), slab.offsetOf(slot));
+  copyCell(bytes, at, slab.bufferOf(slot), slab.offsetOf(slot));
   if (waiting === 0) {
     table.queueHead[leg] = slot;
     if (channel !== null) activateOnChannel(plane, channel, leg);

@@ -11,7 +11,7 @@
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
  * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
  */
-import { CELL_BYTES } from '../cell/cell.ts';
+import { copyCell } from '../cell/cell.ts';
 import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 
 /** A roster handle is longer than one word. */
@@ -58,7 +58,7 @@ export class RingPort {
     words[w + 1] = row;
     words[w + 2] = generation;
     words[w + 3] = attempt;
-    ring.u8.set(bytes.subarray(at, at + CELL_BYTES), offset + SLOT_HEADER_BYTES);
+    copyCell(bytes, at, ring.u8, offset + SLOT_HEADER_BYTES);
     ring.commit();
     this.unpublished = true;
     return true;

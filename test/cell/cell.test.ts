@@ -6,6 +6,7 @@ import {
   buildVariableCell,
   CELL_BYTES,
   CIRC_ID_BYTES,
+  copyCell,
   getCircId,
   getCommand,
   getVariableLength,
@@ -37,6 +38,15 @@ describe('commands', () => {
 });
 
 describe('fixed-length cells', () => {
+  test('are copied alone, from and to anywhere, shared memory too', () => {
+    const from = Uint8Array.from({ length: 600 }, (_, i) => i % 251);
+    const to = new Uint8Array(new SharedArrayBuffer(700));
+    copyCell(from, 7, to, 99);
+    expect(to.subarray(99, 99 + CELL_BYTES)).toEqual(from.subarray(7, 7 + CELL_BYTES));
+    expect(to.slice(0, 99).every((byte) => byte === 0)).toBe(true);
+    expect(to.slice(99 + CELL_BYTES).every((byte) => byte === 0)).toBe(true);
+  });
+
   test('have the sizes of link protocol 4', () => {
     expect([CELL_BYTES, BODY_AT + BODY_BYTES, CIRC_ID_BYTES + 1]).toEqual([514, 514, BODY_AT]);
   });
