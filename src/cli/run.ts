@@ -31,9 +31,10 @@ export async function run(given: CommandLine, home: string | null): Promise<numb
   if (options.runAsDaemon && !isDetached) return detach();
   catchBugs();
   const daemon = new Daemon({ options, quiet: given.quiet, notes, warnings, whereOf: placesOf(built) });
-  const starting = daemon.start();
-  const ended = obeySignals(daemon, read, starting, new Set(notes));
-  const early = await Promise.race([starting.then(() => null), ended]);
+  const starting = Promise.withResolvers<void>();
+  const ended = obeySignals(daemon, read, starting.promise, new Set(notes));
+  daemon.start().then(starting.resolve, starting.reject);
+  const early = await Promise.race([starting.promise.then(() => null), ended]);
   if (early !== null) return early;
   if (isDetached) letGo(options.dataDirectory);
   return ended;

@@ -79,6 +79,18 @@ function checkOwner(stats: Stats, path: string, uid: number, recursive: boolean)
   );
 }
 
+/** When something may not be opened because it is somebody else's, say that. @throws OperatorError */
+function refuseForeign(error: unknown, path: string, uid: number, recursive: boolean): void {
+  if (fileErrorCode(error) !== 'EACCES') return;
+  let stats: Stats | undefined;
+  try {
+    stats = lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    // Then it is a directory above that may not be entered.
+  }
+  if (stats !== undefined) checkOwner(stats, path, uid, recursive);
+}
+
 function checkDirectory(path: string, groupReadable: boolean, uid: number, warn: KeyStore['warn']): void {
   let fd: number;
   try {
@@ -89,6 +101,7 @@ function checkDirectory(path: string, groupReadable: boolean, uid: number, warn:
     if ((code === 'ELOOP' || code === 'ENOTDIR') && isLink) {
       throw keyFault('is a symbolic link', path, 'name the directory itself in torrc');
     }
+    refuseForeign(error, path, uid, true);
     throw fileFault(error, 'opening the directory', path, EXIT_KEYS);
   }
   try {
@@ -184,6 +197,7 @@ export function readKeyFile(store: KeyStore, name: string, secret: boolean): Uin
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (fileErrorCode(error) === 'ENOENT') return null;
+    refuseForeign(error, path, store.uid, false);
     throw fileFault(error, 'opening the key file', path, EXIT_KEYS);
   }
   try {
