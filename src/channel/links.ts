@@ -28,7 +28,7 @@ import {
 import type { ChannelTable } from './channel-table.ts';
 import type { Framer } from './framer.ts';
 import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handshake.ts';
-import type { LinkPadding } from './padding.ts';
+import { type LinkPadding, PADDING_CELL } from './padding.ts';
 import type { dial, LinkEvents, TlsSession } from './tls.ts';
 import type { Wire } from './wire.ts';
 
@@ -87,6 +87,8 @@ export interface LinksConfig {
 const NOTHING = new Uint8Array(0);
 /** A channel that takes no new circuits and carries none is closed after this. */
 const BAD_IDLE_MS = 3000;
+/** Keepalive periods without a byte written after which C tor calls a connection stuck. */
+const STUCK_PERIODS = 10;
 /**
  * Dials of one worker that are under way in the kernel. One to a black hole outlives its deadline by minutes there,
  * each with a file descriptor, and any client can ask for more of them.
@@ -417,15 +419,31 @@ export class Links implements LinkEvents<Link>, TimerTarget {
         channel.bad = true;
         counters.add(Counter.channel_superseded, 1);
       }
-      if (channel.legCount > 0) continue;
-      const idleMs = nowMs - channel.idleSinceMs;
-      const limitMs = channel.bad
-        ? BAD_IDLE_MS
-        : channel.isClient
-          ? this.options.idleClientTimeoutMs
-          : this.options.idleRelayTimeoutMs;
-      if (idleMs < limitMs) continue;
-      counters.add(channel.bad ? Counter.channel_bad_closed : Counter.channel_idle_closed, 1);
+      if (channel.legCount === 0 && nowMs - channel.idleSinceMs >= this.idleLimitMs(channel)) {
+        counters.add(channel.bad ? Counter.channel_bad_closed : Counter.channel_idle_closed, 1);
+        this.close(channel);
+      } else if (nowMs - channel.lastWriteMs >= this.options.keepaliveMs) {
+        this.keepAlive(channel, nowMs);
+      }
+    }
+  }
+
+  private idleLimitMs(channel: Channel): number {
+    if (channel.bad) return BAD_IDLE_MS;
+    return channel.isClient ? this.options.idleClientTimeoutMs : this.options.idleRelayTimeoutMs;
+  }
+
+  /**
+   * Nothing was written for long. A peer that vanished without a word is found out only by writing to it; one that
+   * takes no more bytes is not waited for for ever.
+   */
+  private keepAlive(channel: Channel, nowMs: number): void {
+    const { counters } = this.config;
+    if (!channel.congested) {
+      counters.add(Counter.channel_keepalive_sent, 1);
+      channel.putControl(PADDING_CELL, 0);
+    } else if (nowMs - channel.lastWriteMs >= STUCK_PERIODS * this.options.keepaliveMs) {
+      counters.add(Counter.channel_stuck_closed, 1);
       this.close(channel);
     }
   }

@@ -15,7 +15,8 @@ import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time
 import { type Channel, OPEN } from './channel.ts';
 import type { ChannelTable } from './channel-table.ts';
 
-const PADDING_CELL = buildCell(0, Command.PADDING, new Uint8Array(0));
+/** A PADDING cell; means nothing, costs the peer nothing. */
+export const PADDING_CELL = buildCell(0, Command.PADDING, new Uint8Array(0));
 
 /** Padding of all links of one worker. */
 export class LinkPadding implements TimerTarget {

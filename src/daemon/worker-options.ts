@@ -15,6 +15,8 @@ const HALF_OPEN_PER_ADDRESS_TESTING = 1024;
 const HALF_OPEN_MAX = 8192;
 /** How long a link may take from TCP to NETINFO. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
+/** C tor's KeepalivePeriod. */
+const KEEPALIVE_MS = 300_000;
 /** How long an extend may take; C tor gives up on a mute next hop after this. */
 const EXTEND_TIMEOUT_MS = 60_000;
 
@@ -60,6 +62,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     halfOpenPerAddressMax: options.testingTorNetwork ? HALF_OPEN_PER_ADDRESS_TESTING : HALF_OPEN_PER_ADDRESS,
     halfOpenMax: HALF_OPEN_MAX,
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+    keepaliveMs: KEEPALIVE_MS,
     extendTimeoutMs: EXTEND_TIMEOUT_MS,
   });
 }

@@ -159,6 +159,9 @@ export const COUNTER_NAMES = [
   'links_dialled_ipv6',
   // Dials that were not made because too many hang.
   'link_dial_refused',
+  // Open links that were silent, and those that take nothing any more.
+  'channel_keepalive_sent',
+  'channel_stuck_closed',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

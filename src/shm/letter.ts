@@ -48,6 +48,8 @@ export interface WorkerOptions {
   readonly halfOpenPerAddressMax: number;
   readonly halfOpenMax: number;
   readonly handshakeTimeoutMs: number;
+  /** After so long without a write, an open link gets a padding cell; after ten times that, a stuck one is closed. */
+  readonly keepaliveMs: number;
   readonly extendTimeoutMs: number;
 }
 

@@ -42,6 +42,7 @@ export const OPTIONS: WorkerOptions = {
   halfOpenPerAddressMax: 1000,
   halfOpenMax: 10_000,
   handshakeTimeoutMs: 30_000,
+  keepaliveMs: 300_000,
   extendTimeoutMs: 60_000,
 };
 
