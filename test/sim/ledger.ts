@@ -1,0 +1,102 @@
+/**
+ * The books of a worker, held against each other: every parked cell is in a queue, every buffer with its channel,
+ * every row on its chains, and nothing is over its bound.
+ */
+import { FREE, NO_LEG, NO_PORT } from '../../src/circuit/circuit-table.ts';
+import type { SimRelay, SimWorker } from './relay.ts';
+
+function check(condition: boolean, what: string): void {
+  if (!condition) throw new Error(`ledger: ${what}`);
+}
+
+/** Hold a worker's books against each other at any moment between events. */
+export function audit(worker: SimWorker): void {
+  const { data } = worker;
+  const { plane } = data;
+  const { table, parked } = plane;
+  let queued = 0;
+  let rows = 0;
+  const legsOf = new Map<number, number>();
+  for (let row = 0; row < table.capacity; row++) {
+    if (table.kind[row] !== FREE) rows++;
+    for (let leg = row * 2; leg < row * 2 + 2; leg++) {
+      const cells = table.queueCells[leg]!;
+      const port = table.port[leg]!;
+      check(cells <= plane.options.circQueueCellsMax, `leg ${leg} has ${cells} cells`);
+      check(cells === 0 || port !== NO_PORT, `leg ${leg} without a port has ${cells} cells`);
+      check(port === NO_PORT || table.kind[row] !== FREE, `free row ${row} has a port`);
+      queued += cells;
+      if (port < 0) continue;
+      legsOf.set(port, (legsOf.get(port) ?? 0) + 1);
+      check(table.find(port, table.id[leg]!) === leg, `leg ${leg} is not in the index`);
+    }
+  }
+  check(rows === table.count, `${rows} rows of ${table.count}`);
+  let staging = 0;
+  let carries = 0;
+  let control = 0;
+  let channels = 0;
+  for (const channel of data.channels.bySlot) {
+    if (channel === null) continue;
+    channels++;
+    control += channel.controlCells;
+    if (channel.stagedBytes > 0) staging++;
+    if (channel.carry !== null) carries++;
+    check(channel.legCount === (legsOf.get(channel.slot) ?? 0), `channel ${channel.slot} miscounts its legs`);
+    let chain = 0;
+    for (let leg = channel.firstLeg; leg !== NO_LEG; leg = table.chainNext[leg]!) chain++;
+    check(chain === channel.legCount, `channel ${channel.slot}'s chain`);
+    let active = 0;
+    for (let leg = channel.activeHead; leg !== NO_LEG; leg = table.activeNext[leg]!)
+      active += table.queueCells[leg]!;
+    check(
+      active === 0 || channel.congested,
+      `cells wait for channel ${channel.slot}, which is not congested`,
+    );
+    check(channel.controlCells === 0 || channel.congested, 'control cells wait for no reason');
+    queued -= active;
+  }
+  for (const port of plane.ports) {
+    if (port === null) continue;
+    let active = 0;
+    for (let leg = port.activeHead; leg !== NO_LEG; leg = table.activeNext[leg]!)
+      active += table.queueCells[leg]!;
+    check(active === 0 || port.congested, `cells wait for the ring to ${port.worker}, which is not full`);
+    check(port.owedCount === 0 || port.congested, 'control messages are owed for no reason');
+    queued -= active;
+  }
+  check(queued === 0, `${queued} cells in queues that no one serves`);
+  let total = control;
+  for (let leg = 0; leg < table.capacity * 2; leg++) total += table.queueCells[leg]!;
+  check(total === parked.used, `${parked.used} parked cells, ${total} known of`);
+  check(staging === data.staging.lent, `${data.staging.lent} staging buffers, ${staging} known of`);
+  check(carries === data.carries.lent, `${data.carries.lent} carries, ${carries} known of`);
+  check(channels === data.channels.count, `${channels} channels of ${data.channels.count}`);
+}
+
+/** After everything was closed: nothing is left of anything. */
+export function expectNothingLeft(relay: SimRelay): void {
+  for (const worker of relay.workers) {
+    if (!worker.alive) continue;
+    audit(worker);
+    const { data } = worker;
+    const { plane } = data;
+    check(plane.table.count === 0, `${plane.table.count} rows left`);
+    check(data.channels.count === 0, `${data.channels.count} channels left`);
+    check(plane.parked.used === 0, 'parked cells left');
+    check(data.staging.lent === 0 && data.carries.lent === 0, 'buffers left');
+    check(plane.waiting.size === 0, 'rows still wait for dials');
+    check(plane.onionQueue.length === 0, 'handshakes left');
+    check(plane.extendDeadlines.length === 0, 'deadlines left');
+    check(data.wheel.size === 0, `${data.wheel.size} timers left`);
+    check(data.links.halfOpen === 0, 'half-open links left');
+    for (const port of plane.ports) {
+      if (port === null) continue;
+      check(port.owedCount === 0, 'control messages owed');
+      check(port.outgoing.used() === 0 && port.incoming.used() === 0, 'slots in a ring');
+      check(port.pausedChannels.length === 0, 'channels paused for a ring');
+    }
+  }
+  const { dialling, open, bad } = relay.roster.count();
+  check(dialling + open + bad === 0, `roster: ${dialling} dialling, ${open} open, ${bad} bad`);
+}
