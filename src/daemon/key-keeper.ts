@@ -272,7 +272,7 @@ function linkKeyPolicy({ testing }: RelayOptions): LinkKeyPolicy {
 
 /** How long a link key is used: C tor's bound, or less where its certificates end earlier. */
 export function linkKeySec({ testing }: RelayOptions): number {
-  const link = testing.linkCertLifetimeSec - testing.linkKeySlopSec;
-  const auth = testing.authKeyLifetimeSec - testing.authKeySlopSec;
-  return Math.max(MINUTE_SEC, Math.min(LINK_KEY_SEC, link, auth));
+  const slop = Math.max(testing.linkKeySlopSec, testing.authKeySlopSec);
+  const least = Math.min(testing.linkCertLifetimeSec, testing.authKeyLifetimeSec);
+  return Math.max(MINUTE_SEC, Math.min(LINK_KEY_SEC, least - slop));
 }
