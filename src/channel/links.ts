@@ -90,15 +90,16 @@ const BAD_IDLE_MS = 3000;
 /** Keepalive periods without a byte written after which C tor calls a connection stuck. */
 const STUCK_PERIODS = 10;
 /**
- * Dials of one worker that are under way in the kernel. One to a black hole outlives its deadline by minutes there,
- * each with a file descriptor, and any client can ask for more of them.
+ * The part of a worker's links that may be dials under way. One to a black hole outlives its deadline by minutes in
+ * the kernel, each with a file descriptor, and any client can ask for more of them.
  */
-const DIALS_MAX = 2048;
+const DIALS_SHARE = 1 / 4;
 /** C tor warns of a peer's clock that is off by more than an hour. */
 const SKEW_NOTICE_SEC = 3600;
 
 const protocolWarnings = new RateLimit(60_000);
 const halfOpenWarnings = new RateLimit(600_000);
+const linkWarnings = new RateLimit(600_000);
 
 /** All links of one worker. */
 export class Links implements LinkEvents<Link>, TimerTarget {
@@ -126,10 +127,23 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     return this.dialCount;
   }
 
+  private isFull(): boolean {
+    return this.config.channels.count + this.dialCount >= this.options.linksMax;
+  }
+
   onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): Link | null {
     const { counters } = this.config;
     const nowMs = this.config.beginBatch();
     const { halfOpenPerAddressMax, halfOpenMax } = this.options;
+    if (this.isFull()) {
+      counters.add(Counter.link_refused_too_many, 1);
+      warnRateLimited(
+        linkWarnings,
+        'net',
+        'Refusing new connections: no file descriptors are left for them.',
+      );
+      return null;
+    }
     const verdict = this.config.halfOpen.admit(remote.host, halfOpenPerAddressMax, halfOpenMax);
     if (verdict === Admission.ADDRESS_FULL) {
       counters.add(Counter.link_refused_per_address, 1);
@@ -159,7 +173,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   dial(target: LinkTarget, rosterHandle: number): Channel | null {
     const nowMs = this.config.beginBatch();
     const { counters, roster, random } = this.config;
-    if (this.dialCount >= DIALS_MAX) {
+    if (this.isFull() || this.dialCount >= this.options.linksMax * DIALS_SHARE) {
       counters.add(Counter.link_dial_refused, 1);
       return null;
     }

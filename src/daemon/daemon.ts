@@ -87,6 +87,7 @@ export class Daemon {
   private ports!: OpenPorts;
   private vitals!: VitalSigns;
   private workers = 1;
+  private files = 1024;
   private optionsGeneration = 1;
   private nextMinuteMs = 0;
   private nextHourMs = 0;
@@ -137,7 +138,7 @@ export class Daemon {
     log.notice('general', `${NAME} (${COMMIT}) starting with ${this.workers} worker(s).`);
     for (const text of config.warnings) log.warn('config', text);
     for (const text of [...config.notes, ...this.ports.notes]) log.notice('config', text);
-    raiseFileLimit(FILES_WANTED);
+    this.files = raiseFileLimit(FILES_WANTED) ?? this.files;
   }
 
   private async openDirectory(): Promise<void> {
@@ -294,6 +295,8 @@ export class Daemon {
       param: (name, fallback) => this.network.param(name, fallback),
       ownAddresses: own,
       ipv6Extends: this.ports.advertised.some(({ host }) => host.length === 16),
+      files: this.files,
+      workers: this.workers,
     });
     return { ...options, ...this.testOptions };
   }

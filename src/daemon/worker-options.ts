@@ -13,6 +13,10 @@ const HALF_OPEN_PER_ADDRESS = 64;
 /** In a test network every relay and client has the same address. */
 const HALF_OPEN_PER_ADDRESS_TESTING = 1024;
 const HALF_OPEN_MAX = 8192;
+/** Files and sockets that are no links. */
+const FILES_OF_MAIN = 128;
+const FILES_OF_WORKER = 16;
+const LINKS_LEAST = 16;
 /** How long a link may take from TCP to NETINFO. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 /** C tor's KeepalivePeriod. */
@@ -29,6 +33,9 @@ export interface Surroundings {
   /** Addresses that we publish or listen on. */
   readonly ownAddresses: readonly Uint8Array[];
   readonly ipv6Extends: boolean;
+  /** How many files and sockets the process may have open. */
+  readonly files: number;
+  readonly workers: number;
 }
 
 /** Put the workers' options together. */
@@ -61,10 +68,16 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     idleClientTimeoutMs: clientIdleMs(),
     halfOpenPerAddressMax: options.testingTorNetwork ? HALF_OPEN_PER_ADDRESS_TESTING : HALF_OPEN_PER_ADDRESS,
     halfOpenMax: HALF_OPEN_MAX,
+    linksMax: linksMax(around.files, around.workers),
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
     keepaliveMs: KEEPALIVE_MS,
     extendTimeoutMs: EXTEND_TIMEOUT_MS,
   });
+}
+
+/** What is left for links of one worker. Without descriptors to accept with, a worker would spin. */
+function linksMax(files: number, workers: number): number {
+  return Math.max(LINKS_LEAST, Math.floor((files - FILES_OF_MAIN) / workers) - FILES_OF_WORKER);
 }
 
 /** C tor closes a client's idle link after about three minutes. */

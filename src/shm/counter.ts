@@ -162,6 +162,8 @@ export const COUNTER_NAMES = [
   // Open links that were silent, and those that take nothing any more.
   'channel_keepalive_sent',
   'channel_stuck_closed',
+  // No file descriptors are left for more.
+  'link_refused_too_many',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -47,6 +47,8 @@ export interface WorkerOptions {
   readonly idleClientTimeoutMs: number;
   readonly halfOpenPerAddressMax: number;
   readonly halfOpenMax: number;
+  /** Links that one worker may have, open or not. */
+  readonly linksMax: number;
   readonly handshakeTimeoutMs: number;
   /** After so long without a write, an open link gets a padding cell; after ten times that, a stuck one is closed. */
   readonly keepaliveMs: number;

@@ -43,6 +43,7 @@ export const OPTIONS: WorkerOptions = {
   halfOpenMax: 10_000,
   handshakeTimeoutMs: 30_000,
   keepaliveMs: 300_000,
+  linksMax: 10_000,
   extendTimeoutMs: 60_000,
 };
 
@@ -156,6 +157,8 @@ export class SimRelay {
   private readonly board: Scoreboard;
   /** Which worker takes the next connection; null draws one. */
   nextWorker: number | null = null;
+  /** Which worker takes a test's next client; null draws one. */
+  pinned: number | null = null;
 
   constructor(world: World, config: SimRelayConfig) {
     this.world = world;
