@@ -41,9 +41,9 @@ function fail(text: string): never {
   process.exit(2);
 }
 
-function readOptions() {
+function parse() {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({
+  return parseArgs({
     options: {
       circuits: { ...text, default: '500' },
       connections: { ...text, default: '4' },
@@ -62,7 +62,16 @@ function readOptions() {
       bound: text,
       json: { type: 'boolean', default: false },
     },
-  });
+  }).values;
+}
+
+function readOptions() {
+  let values: ReturnType<typeof parse>;
+  try {
+    values = parse();
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
+  }
   const number = (name: string, value: string, least: number): number => {
     const n = Number(value);
     return Number.isFinite(n) && n >= least ? n : fail(`--${name} takes a number of at least ${least}`);
