@@ -111,6 +111,8 @@ export class Channel {
   activeTail = -1;
   /** When the last circuit left; for idle expiry. */
   idleSinceMs = 0;
+  /** 0 to 1: where in the range of idle times this link's is. */
+  idleSpread = 0;
 
   // Padding's.
   lastReadMs = 0;

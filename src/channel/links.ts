@@ -29,6 +29,7 @@ import type { ChannelTable } from './channel-table.ts';
 import type { Framer } from './framer.ts';
 import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handshake.ts';
 import { type LinkPadding, PADDING_CELL } from './padding.ts';
+import { randomServerName } from './server-name.ts';
 import type { dial, LinkEvents, TlsSession } from './tls.ts';
 import type { Wire } from './wire.ts';
 
@@ -315,6 +316,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     channel.state = OPEN;
     channel.linkProtocol = outcome.linkProtocol;
     channel.openedMs = nowMs;
+    channel.idleSpread = this.config.random(1)[0]! / 256;
     channel.lastReadMs = nowMs;
     channel.lastWriteMs = nowMs;
     counters.add(Counter.channels_opened, 1);
@@ -442,9 +444,12 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     }
   }
 
+  /** Drawn anew for each link, as C tor draws it, so that the time of its end says nothing. */
   private idleLimitMs(channel: Channel): number {
     if (channel.bad) return BAD_IDLE_MS;
-    return channel.isClient ? this.options.idleClientTimeoutMs : this.options.idleRelayTimeoutMs;
+    const { idleClientTimeoutMs, idleRelayTimeoutMs } = this.options;
+    if (channel.isClient || !channel.canonical) return idleClientTimeoutMs * (1 + channel.idleSpread / 2);
+    return idleRelayTimeoutMs * (0.75 + channel.idleSpread / 2);
   }
 
   /**
@@ -482,14 +487,4 @@ function join(a: Uint8Array, b: Uint8Array): Uint8Array {
   out.set(a);
   out.set(b, a.length);
   return out;
-}
-
-/** A made-up name for SNI, of the form that C tor uses. */
-function randomServerName(random: (n: number) => Uint8Array): string {
-  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
-  const bytes = random(20);
-  let name = '';
-  const length = 8 + (bytes[0]! % 12);
-  for (let i = 0; i < length; i++) name += alphabet[bytes[i]! & 31];
-  return `www.${name}.com`;
 }

@@ -21,6 +21,8 @@ const LINKS_LEAST = 16;
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 /** C tor's KeepalivePeriod. */
 const KEEPALIVE_MS = 300_000;
+/** C tor closes a client's idle link, or one that is not canonical, after three minutes to four and a half. */
+const CLIENT_IDLE_MS = 180_000;
 /** How long an extend may take; C tor gives up on a mute next hop after this. */
 const EXTEND_TIMEOUT_MS = 60_000;
 
@@ -65,7 +67,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     paddingLowMs: param('nf_ito_low'),
     paddingHighMs: param('nf_ito_high'),
     idleRelayTimeoutMs: param('nf_conntimeout_relays') * 1000,
-    idleClientTimeoutMs: clientIdleMs(),
+    idleClientTimeoutMs: CLIENT_IDLE_MS,
     halfOpenPerAddressMax: options.testingTorNetwork ? HALF_OPEN_PER_ADDRESS_TESTING : HALF_OPEN_PER_ADDRESS,
     halfOpenMax: HALF_OPEN_MAX,
     linksMax: linksMax(around.files, around.workers),
@@ -78,9 +80,4 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
 /** What is left for links of one worker. Without descriptors to accept with, a worker would spin. */
 function linksMax(files: number, workers: number): number {
   return Math.max(LINKS_LEAST, Math.floor((files - FILES_OF_MAIN) / workers) - FILES_OF_WORKER);
-}
-
-/** C tor closes a client's idle link after about three minutes. */
-function clientIdleMs(): number {
-  return 185_000;
 }

@@ -43,6 +43,7 @@ export interface WorkerOptions {
   readonly padRelays: boolean;
   readonly paddingLowMs: number;
   readonly paddingHighMs: number;
+  /** Idle canonical links between relays live a quarter more or less than this; all others up to half more. */
   readonly idleRelayTimeoutMs: number;
   readonly idleClientTimeoutMs: number;
   readonly halfOpenPerAddressMax: number;

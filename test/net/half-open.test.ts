@@ -5,10 +5,12 @@
 
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import type { Socket } from 'bun';
+import { DestroyReason } from '../../src/cell/reason.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
+import { EchoRelay } from './echo-relay.ts';
 import { waitUntil } from './network-node.ts';
 import { RelayProcess } from './relay-process.ts';
-import { TestCircuit } from './test-circuit.ts';
+import { Refused, TestCircuit } from './test-circuit.ts';
 import { dialTestLink, type TestLink } from './test-link.ts';
 
 const { credentials } = makeTestRelay(Math.floor(Date.now() / 1000));
@@ -138,4 +140,32 @@ test('a link that opened is half open no more, nor is one that broke off', async
   }
   await waitUntil('the half-open links to go', 5000, async () => (await halfOpen()) === 0);
   (await serves('127.0.0.35')).close();
+}, 20_000);
+
+test('a worker takes and makes no more links than it has descriptors for', async () => {
+  const next = new EchoRelay();
+  await relay.setOption('handshakeTimeoutMs', 60_000);
+  await relay.setOption('linksMax', 8);
+  const links: TestLink[] = [];
+  for (let i = 0; i < 40; i++) {
+    const link = dialTestLink({ port: relay.port(), credentials });
+    if ((await link.opened.catch(() => null)) !== null) links.push(link);
+  }
+  expect(links.length).toBe(16);
+  expect((await relay.dump()).workers.map(({ channels }) => channels)).toEqual([8, 8]);
+  expect((await relay.counters('link_refused_too_many')).link_refused_too_many).toBe(24);
+  const circuit = await TestCircuit.createFast(links[0]!);
+  const there = { host: Uint8Array.of(127, 0, 0, 1), port: next.port };
+  const refusal = await circuit.extend(next.hop, there).catch((error) => error);
+  expect(refusal).toEqual(new Refused(DestroyReason.CONNECTFAILED));
+  expect((await relay.counters('link_dial_refused')).link_dial_refused).toBe(1);
+  for (const link of links) link.close();
+  await waitUntil('the links to go', 5000, async () =>
+    (await relay.dump()).workers.every(({ channels }) => channels === 0),
+  );
+  const again = await TestCircuit.createFast(await serves());
+  await again.extend(next.hop, there);
+  await again.echo();
+  again.link.close();
+  next.stop();
 }, 20_000);
