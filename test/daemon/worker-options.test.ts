@@ -1,0 +1,54 @@
+/** What workers act on, from torrc and the consensus. */
+
+import { expect, test } from 'bun:test';
+import { parseIp } from '../../src/bytes/address.ts';
+import { workerOptions } from '../../src/daemon/worker-options.ts';
+import type { ParamName } from '../../src/netdoc/consensus-params.ts';
+import { parseTorrc } from '../../src/torrc/line.ts';
+import { buildOptions } from '../../src/torrc/validate.ts';
+
+function make(lines: string[], params: Partial<Record<ParamName, number>> = {}) {
+  const parsed = parseTorrc(['ORPort 9001', ...lines].join('\n'), 'torrc', () => 'none');
+  const { options } = buildOptions({ layers: [parsed], torrcName: 'torrc', home: '/root' });
+  return workerOptions(options, {
+    generation: 3,
+    lowestSeverity: 'info',
+    param: (name, fallback = 7) => params[name] ?? fallback,
+    ownAddresses: [parseIp('192.0.2.1')!],
+    ipv6Extends: true,
+    files: 4096,
+    workers: 2,
+  });
+}
+
+test('torrc decides what it names, the consensus the rest', () => {
+  const lines = ['SafeLogging 0', 'ProtocolWarnings 1', 'MaxOnionQueueDelay 900 msec'];
+  const options = make([...lines, 'ExtendAllowPrivateAddresses 1'], { circ_max_cell_queue_size: 5000 });
+  expect(options).toMatchObject({
+    generation: 3,
+    logThreshold: 1,
+    safeLogging: '0',
+    protocolWarnings: true,
+    maxOnionQueueDelayMs: 900,
+    extendAllowPrivateAddresses: true,
+    circQueueCellsMax: 5000,
+    paddingEnabled: true,
+    ipv6Extends: true,
+  });
+  expect(make([], { MaxOnionQueueDelay: 1750 }).maxOnionQueueDelayMs).toBe(1750);
+  expect(Object.isFrozen(options)).toBe(true);
+});
+
+test('OutboundBindAddressOR is stronger than OutboundBindAddress, each family for itself', () => {
+  const both = [
+    'OutboundBindAddress 192.0.2.1',
+    'OutboundBindAddress 2001:db8::1',
+    'OutboundBindAddressOR 192.0.2.2',
+  ];
+  expect(make(both)).toMatchObject({ bindIpv4: '192.0.2.2', bindIpv6: '2001:db8::1' });
+  expect(make([])).toMatchObject({ bindIpv4: null, bindIpv6: null });
+});
+
+test('it can be lettered', () => {
+  expect(structuredClone(make([]))).toEqual(make([]));
+});
