@@ -34,6 +34,8 @@ export class World {
   readonly faults: Faults;
   nowMs = 1000;
   steps = 0;
+  /** Chunks that arrived somewhere. */
+  delivered = 0;
   readonly ends: WireEnd[] = [];
   readonly actors: Actor[] = [];
   /** Called about every hundred virtual milliseconds. */
@@ -109,7 +111,7 @@ export class World {
     }
     const could: (() => void)[] = [];
     for (const end of this.ends) {
-      if (end.canDeliver() || end.canDeliverLate()) could.push(() => end.deliver());
+      if (end.canDeliver() || end.canDeliverLate()) could.push(() => this.deliver(end));
       if (end.canDrain()) could.push(() => end.drain());
       if (end.canEnd()) could.push(() => end.end());
     }
@@ -118,6 +120,11 @@ export class World {
     could[this.prng.below(could.length)]!();
     for (let i = this.ends.length - 1; i >= 0; i--) if (this.ends[i]!.isOver) this.ends.splice(i, 1);
     return true;
+  }
+
+  private deliver(end: WireEnd): void {
+    this.delivered++;
+    end.deliver();
   }
 
   /** Step until nothing happens any more; the clock hardly moves. */
