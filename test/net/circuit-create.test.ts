@@ -1,7 +1,7 @@
 /** Circuits with the running relay as their only hop: every way to make one, floods of them, and wrong ones. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { BODY_AT, buildCell } from '../../src/cell/cell.ts';
+import { BODY_AT, buildCell, CELL_BYTES } from '../../src/cell/cell.ts';
 import { Command } from '../../src/cell/command.ts';
 import { encodeCreate2, HandshakeType } from '../../src/cell/create.ts';
 import {
@@ -12,10 +12,11 @@ import {
   encodeExtensions,
   encodeSubprotocolRequest,
 } from '../../src/cell/extension.ts';
-import { DestroyReason } from '../../src/cell/reason.ts';
+import { DestroyReason, EndReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { clientNtor } from '../../src/crypto/handshake/ntor.ts';
+import type { CounterName } from '../../src/shm/counter.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
 import { EchoRelay } from './echo-relay.ts';
 import { waitUntil } from './network-node.ts';
@@ -192,27 +193,73 @@ describe('a circuit is refused', () => {
 });
 
 describe('a circuit dies of', () => {
-  /** A circuit, something bad on it, and the reason it ends with. */
-  function dies(what: string, reason: number, act: (circuit: TestCircuit) => void): void {
+  /** A circuit, something bad on it, the counter, and the reason it ends with. */
+  function dies(what: string, counter: CounterName, act: (circuit: TestCircuit) => void): void {
     test(what, async () => {
+      const before = (await relay.counters(counter))[counter];
       const circuit = await TestCircuit.createFast(link);
       act(circuit);
-      expect(await circuit.receive()).toEqual({ destroyed: reason });
+      expect(await circuit.receive()).toEqual({ destroyed: DestroyReason.PROTOCOL });
+      expect((await relay.counters(counter))[counter]).toBe(before + 1);
     });
   }
 
-  dies('a cell that nobody recognises', DestroyReason.PROTOCOL, (circuit) =>
+  dies('a cell that nobody recognises', 'circuit_unrecognised_no_next', (circuit) =>
     circuit.sendCell(Command.RELAY, crypto.getRandomValues(new Uint8Array(509))),
   );
-  dies('a ninth RELAY_EARLY', DestroyReason.PROTOCOL, (circuit) => {
+  dies('a ninth RELAY_EARLY', 'circuit_relay_early_exceeded', (circuit) => {
     for (let i = 0; i < 9; i++) circuit.send(RelayCommand.DROP, new Uint8Array(0), { early: true });
   });
-  dies('a message longer than its cell', DestroyReason.PROTOCOL, (circuit) => {
+  dies('a message longer than its cell', 'circuit_relay_malformed', (circuit) => {
     const cell = buildCell(circuit.circId, Command.RELAY, new Uint8Array(0));
     cell.set([RelayCommand.DROP, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255], BODY_AT);
     circuit.layers[0]!.originateForward(cell, BODY_AT);
     link.send(cell);
   });
+  dies('an END without a reason', 'circuit_relay_malformed', (circuit) =>
+    circuit.send(RelayCommand.END, new Uint8Array(0), { streamId: 1 }),
+  );
+  dies('a SENDME for nothing', 'circuit_unexpected_sendme', (circuit) =>
+    circuit.send(RelayCommand.SENDME, new Uint8Array(0)),
+  );
+
+  test('a cell while its CREATE2 still waits', async () => {
+    const before = await relay.counters('circuit_relay_while_create_queued');
+    const circuit = new TestCircuit(link);
+    const { onionskin: data } = clientNtor({ ...hop, ephemeral: generateCurve25519() });
+    const both = new Uint8Array(2 * CELL_BYTES);
+    const create = encodeCreate2({ handshakeType: HandshakeType.NTOR, data });
+    both.set(buildCell(circuit.circId, Command.CREATE2, create));
+    both.set(buildCell(circuit.circId, Command.RELAY, new Uint8Array(0)), CELL_BYTES);
+    link.send(both);
+    await expectRefusal(circuit.answer(Command.CREATED2), DestroyReason.PROTOCOL);
+    expect(await relay.counters('circuit_relay_while_create_queued')).toEqual({
+      circuit_relay_while_create_queued: before.circuit_relay_while_create_queued + 1,
+    });
+  });
+});
+
+describe('a stream', () => {
+  const begin = new TextEncoder().encode('example.com:80\0');
+
+  for (const [what, command, answer, data] of [
+    ['BEGIN', RelayCommand.BEGIN, RelayCommand.END, Uint8Array.of(EndReason.EXITPOLICY)],
+    ['BEGIN_DIR', RelayCommand.BEGIN_DIR, RelayCommand.END, Uint8Array.of(EndReason.NOTDIRECTORY)],
+    ['RESOLVE', RelayCommand.RESOLVE, RelayCommand.RESOLVED, Uint8Array.of(0xf1, 0, 0, 0, 0, 60)],
+  ] as const) {
+    test(`asked for by ${what} is refused; on stream 0 the question is dropped`, async () => {
+      const names = ['streams_refused', 'circuit_relay_zero_stream'] as const;
+      const before = await relay.counters(...names);
+      const circuit = await TestCircuit.createFast(link);
+      circuit.send(command, begin, { streamId: 0 });
+      circuit.send(command, begin, { streamId: 7 });
+      expect(await circuit.receive()).toEqual({ hop: 0, command: answer, streamId: 7, data });
+      expect(await relay.counters(...names)).toEqual({
+        streams_refused: before.streams_refused + 1,
+        circuit_relay_zero_stream: before.circuit_relay_zero_stream + 1,
+      });
+    });
+  }
 });
 
 test('a TRUNCATE with no next hop is answered, and DROP is nothing', async () => {

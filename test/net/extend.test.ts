@@ -27,6 +27,16 @@ async function openLink(to = relay): Promise<TestLink> {
   return fresh;
 }
 
+/** A link on which `peer` says who it is, open on both sides. */
+async function openAs(peer: EchoRelay): Promise<TestLink> {
+  const own = peer.relay.credentials;
+  const inbound = dialTestLink({ port: relay.port(), credentials: own, authenticate: true });
+  await inbound.opened;
+  // Ours is open a little earlier than theirs: until then it is no link to extend over.
+  (await TestCircuit.createFast(inbound)).destroy();
+  return inbound;
+}
+
 /** Client links until each of the two workers has one; by worker. */
 async function linksOfBothWorkers(to = relay): Promise<[TestLink, TestLink]> {
   const links: (TestLink | undefined)[] = [];
@@ -180,13 +190,51 @@ describe('a black hole', () => {
     }
   }, 30_000);
 
+  test('asked for again and again has a bound, as the kernel gives a dial up only after minutes', async () => {
+    const hole = await BlackHole.open();
+    const client = await openLink();
+    await relay.setOption('handshakeTimeoutMs', 500);
+    await relay.setOption('linksMax', 40);
+    const strangers = Array.from({ length: 14 }, () => ({
+      ...next.hop,
+      rsaId: crypto.getRandomValues(new Uint8Array(20)),
+    }));
+    const ends = await Promise.all(
+      strangers.map(async (hop) => {
+        const circuit = await TestCircuit.createFast(client);
+        return await circuit.tryExtend(specifiersFor(hop, { host: hole.host, port: hole.port }));
+      }),
+    );
+    // A quarter of the links may be dials: the rest is refused, and so is what comes when their time is over.
+    const reasons = ends.map((end) => ('destroyed' in end ? end.destroyed : -1)).sort((a, b) => a - b);
+    expect(reasons.filter((reason) => reason === DestroyReason.CHANNEL_CLOSED).length).toBe(10);
+    expect(reasons.filter((reason) => reason === DestroyReason.CONNECTFAILED).length).toBe(4);
+    const there = { host: LOOPBACK, port: next.port };
+    next.mute = false;
+    const refusal = await (await TestCircuit.createFast(client))
+      .extend(next.hop, there)
+      .catch((error) => error);
+    expect(refusal).toEqual(new Refused(DestroyReason.CONNECTFAILED));
+    // With the hole gone, the kernel hears a refusal, and all is as before.
+    hole.stop();
+    await waitUntil('the dials to end', 20_000, async () => {
+      const circuit = await TestCircuit.createFast(client);
+      const ended = await circuit.extend(next.hop, there).catch((error: unknown) => error);
+      return ended === undefined;
+    });
+    await relay.setOption('linksMax', 1000);
+    await relay.setOption('handshakeTimeoutMs', 60_000);
+    client.close();
+  }, 40_000);
+
   test('is given up when a link has had its time, and may be dialled again', async () => {
     const hole = await BlackHole.open();
+    const stranger = { ...next.hop, rsaId: crypto.getRandomValues(new Uint8Array(20)) };
     await relay.setOption('handshakeTimeoutMs', 800);
     const { link_handshake_timeout } = await relay.counters('link_handshake_timeout');
     for (let i = 1; i <= 2; i++) {
       const hung = await TestCircuit.createFast(link);
-      const ended = hung.tryExtend(specifiersFor(next.hop, { host: hole.host, port: hole.port }));
+      const ended = hung.tryExtend(specifiersFor(stranger, { host: hole.host, port: hole.port }));
       expect(await ended).toEqual({ destroyed: DestroyReason.CHANNEL_CLOSED });
       const after = await relay.counters('link_handshake_timeout');
       expect(after.link_handshake_timeout).toBe(link_handshake_timeout + i);
@@ -294,12 +342,7 @@ describe('EXTEND2 is refused', () => {
 
   test('back to the previous hop, by either id', async () => {
     const back = new EchoRelay();
-    const from = dialTestLink({
-      port: relay.port(),
-      credentials: back.relay.credentials,
-      authenticate: true,
-    });
-    await from.opened;
+    const from = await openAs(back);
     const at = { host: LOOPBACK, port: back.port };
     for (const hop of [
       { ...next.hop, rsaId: back.hop.rsaId },
@@ -353,12 +396,7 @@ describe('EXTEND2 is refused', () => {
 describe('a link that the peer opened', () => {
   test('is used only for an EXTEND2 that names its Ed25519 id, with low circuit ids', async () => {
     const peer = new EchoRelay();
-    const inbound = dialTestLink({
-      port: relay.port(),
-      credentials: peer.relay.credentials,
-      authenticate: true,
-    });
-    await inbound.opened;
+    const inbound = await openAs(peer);
     peer.serve(inbound);
     const before = await relay.counters('links_dialled');
     const named = await TestCircuit.createFast(link);
@@ -366,7 +404,7 @@ describe('a link that the peer opened', () => {
     await named.extend(peer.hop, { host: LOOPBACK, port: peer.port });
     await named.echo();
     expect(await relay.counters('links_dialled')).toEqual(before);
-    expect(peer.creates.map(({ link: on }) => on)).toEqual([inbound]);
+    expect(peer.creates.map(({ link: on }) => on === inbound)).toEqual([true]);
     expect(peer.creates[0]!.circId).toBeLessThan(0x80000000);
 
     const unnamed = await TestCircuit.createFast(link);
@@ -386,30 +424,26 @@ describe('a link that the peer opened', () => {
     peer.serve(inbound);
     const circuit = await TestCircuit.createFast(link);
     await circuit.extend(peer.hop, { host: LOOPBACK, port: peer.port });
-    expect(peer.creates.map(({ link: on }) => on)).toEqual(peer.links);
+    expect(peer.creates.map(({ link: on }) => on === peer.links[0])).toEqual([true]);
     inbound.close();
     peer.stop();
   });
 
   test('is superseded by a better one, and closed once it carries nothing', async () => {
     const peer = new EchoRelay();
-    const open = (): TestLink =>
-      dialTestLink({ port: relay.port(), credentials: peer.relay.credentials, authenticate: true });
-    const first = open();
-    await first.opened;
+    const first = await openAs(peer);
     peer.serve(first);
     const carried = await TestCircuit.createFast(link);
     await carried.extend(peer.hop, { host: LOOPBACK, port: peer.port });
     const before = await relay.counters('channel_superseded', 'channel_bad_closed');
-    const second = open();
-    await second.opened;
+    const second = await openAs(peer);
     peer.serve(second);
     await relay.counted('channel_superseded', before.channel_superseded + 1);
     // The older of two equals is the better one, and circuits live on whichever they were made on.
     await carried.echo();
     const fresh = await TestCircuit.createFast(link);
     await fresh.extend(peer.hop, { host: LOOPBACK, port: peer.port });
-    expect(peer.creates.map(({ link: on }) => on)).toEqual([first, first]);
+    expect(peer.creates.map(({ link: on }) => on === first)).toEqual([true, true]);
     await second.closed;
     expect((await relay.counters('channel_bad_closed')).channel_bad_closed).toBe(
       before.channel_bad_closed + 1,
@@ -418,8 +452,4 @@ describe('a link that the peer opened', () => {
     first.close();
     peer.stop();
   }, 30_000);
-});
-
-test('a refused circuit is an error that says why', () => {
-  expect(new Refused(DestroyReason.PROTOCOL).message).toBe('DESTROY 1');
 });
