@@ -1,0 +1,200 @@
+/** The life of links, over wires in memory: bounds, deadlines, idling, superseding, refusals. */
+import { describe, expect, test } from 'bun:test';
+import { Command } from '../../src/cell/command.ts';
+import { CLOSED, OPEN } from '../../src/channel/channel.ts';
+import { filled, ID, NEXT_HOST, Rig } from '../circuit/rig.ts';
+import { Peer, PeerListener } from '../sim/peer.ts';
+import { hello } from '../sim/stub-handshake.ts';
+
+describe('half-open links', () => {
+  test('are bounded per address, over all workers', () => {
+    const rig = new Rig({ workers: 2, options: { halfOpenPerAddressMax: 3 } });
+    const from = { host: Uint8Array.of(203, 0, 113, 77), port: 1 };
+    const peers = [0, 1, 0, 1].map((worker) =>
+      Peer.connect(rig.world, rig.relay, { worker, from, mute: true }),
+    );
+    const other = Peer.connect(rig.world, rig.relay, { worker: 0 });
+    rig.settle();
+    expect(peers.map(({ gone }) => gone)).toEqual([false, false, false, true]);
+    expect(rig.count('link_refused_per_address')).toBe(1);
+    expect(other.helloSeen).toBe(true);
+    // One that opens makes room, and so does one that goes.
+    peers[0]!.sendBytes(hello(null));
+    peers[1]!.wire.reset();
+    rig.settle();
+    const again = [0, 1, 0].map((worker) => Peer.connect(rig.world, rig.relay, { worker, from, mute: true }));
+    rig.settle();
+    expect(again.map(({ gone }) => gone)).toEqual([false, false, true]);
+  });
+
+  test('are bounded in total', () => {
+    const rig = new Rig({ options: { halfOpenMax: 2 } });
+    const peers = [1, 2, 3].map((n) =>
+      Peer.connect(rig.world, rig.relay, {
+        from: { host: Uint8Array.of(203, 0, 113, n), port: 1 },
+        mute: true,
+      }),
+    );
+    rig.settle();
+    expect(peers.map(({ gone }) => gone)).toEqual([false, false, true]);
+    expect(rig.count('link_refused_total')).toBe(1);
+  });
+
+  test('have a deadline', () => {
+    const rig = new Rig({ options: { handshakeTimeoutMs: 5000 } });
+    const mute = Peer.connect(rig.world, rig.relay, { mute: true });
+    rig.world.pass(4800);
+    expect(mute.gone).toBe(false);
+    rig.world.pass(400);
+    expect(mute.gone).toBe(true);
+    expect(rig.count('link_handshake_timeout')).toBe(1);
+    expect(rig.relay.workers[0]!.data.links.halfOpen).toBe(0);
+    expect(rig.client.gone).toBe(false);
+  });
+
+  test('that send nonsense are closed, and a reset is no handshake', () => {
+    const rig = new Rig();
+    const mute = Peer.connect(rig.world, rig.relay, { mute: true });
+    rig.settle();
+    mute.wire.reset();
+    rig.settle();
+    expect(rig.count('link_tls_failed')).toBe(1);
+    expect(rig.count('links_closed')).toBe(1);
+  });
+
+  test('cells that come with the end of the handshake are taken', () => {
+    const rig = new Rig();
+    const peer = Peer.connect(rig.world, rig.relay, { mute: true });
+    const create = new Uint8Array(514);
+    create.set([0x80, 0, 0, 9, Command.CREATE_FAST]);
+    peer.sendBytes(new Uint8Array([...hello(null), ...create]));
+    rig.settle();
+    peer.expect(Command.CREATED_FAST, 0x80000009);
+  });
+});
+
+describe('open links', () => {
+  test('are closed when idle: clients soon, relays later', () => {
+    const rig = new Rig({ options: { idleClientTimeoutMs: 5000, idleRelayTimeoutMs: 20_000 } });
+    const relay = Peer.connect(rig.world, rig.relay, {
+      identity: { rsaId: filled(20, 1), ed25519Id: filled(32, 1) },
+    });
+    rig.world.pass(4500);
+    expect(rig.client.gone).toBe(false);
+    // Each link has a limit of its own: up to half as long again for clients, a quarter more or less for relays.
+    rig.world.pass(4500);
+    expect([rig.client.gone, relay.gone]).toEqual([true, false]);
+    rig.world.pass(18_000);
+    expect(relay.gone).toBe(true);
+    expect(rig.count('channel_idle_closed')).toBe(2);
+    expect(rig.relay.roster.count().open).toBe(0);
+  });
+
+  test('are not idle with a circuit, and the clock starts when the last one leaves', () => {
+    const rig = new Rig({ options: { idleClientTimeoutMs: 5000 } });
+    rig.open();
+    rig.world.pass(20_000);
+    expect(rig.client.gone).toBe(false);
+    rig.client.send(ID, Command.DESTROY, Uint8Array.of(0));
+    rig.world.pass(4000);
+    expect(rig.client.gone).toBe(false);
+    rig.world.pass(5000);
+    expect(rig.client.gone).toBe(true);
+  });
+
+  test('that are quiet get a padding cell now and then, and go when not even that is taken', () => {
+    const rig = new Rig({ options: { keepaliveMs: 4000 } });
+    rig.open();
+    rig.world.pass(21_000);
+    const cells = rig.client.cells.splice(0);
+    expect(cells.every(({ command }) => command === Command.PADDING)).toBe(true);
+    expect(cells.length).toBe(rig.count('channel_keepalive_sent'));
+    expect(cells.length).toBeGreaterThanOrEqual(4);
+    const channel = rig.plane.channels.bySlot[0]!;
+    rig.client.wire.other.write = () => 0;
+    rig.world.pass(60_000);
+    expect(channel.state).toBe(CLOSED);
+    expect(rig.count('channel_stuck_closed')).toBe(1);
+    rig.expectEmpty();
+  });
+
+  test('that are superseded take no new circuits, carry theirs on, and go when empty', () => {
+    const rig = new Rig();
+    const circuit = rig.openTwo();
+    const end = rig.next.last;
+    const { data } = rig.relay.workers[0]!;
+    const channel = data.channels.bySlot.find((one) => one?.initiated)!;
+    rig.relay.workers[0]!.data.plane.roster.setBad(channel.rosterHandle);
+    rig.world.pass(2000);
+    expect(channel.bad).toBe(true);
+    expect(rig.count('channel_superseded')).toBe(1);
+    rig.expectPasses(circuit, end);
+    const second = rig.openTwo(ID + 1);
+    expect(rig.next.peers.length).toBe(2);
+    rig.expectPasses(second, rig.next.last);
+    rig.client.send(ID, Command.DESTROY, Uint8Array.of(0));
+    rig.world.pass(12_000);
+    expect(channel.state).toBe(CLOSED);
+    expect(rig.count('channel_bad_closed')).toBe(1);
+    rig.expectPasses(second, rig.next.last);
+  });
+
+  test('of clients stand in no roster, those of relays do', () => {
+    const rig = new Rig();
+    expect(rig.relay.roster.count().open).toBe(0);
+    Peer.connect(rig.world, rig.relay, { identity: { rsaId: filled(20, 1), ed25519Id: filled(32, 1) } });
+    rig.settle();
+    expect(rig.relay.roster.count().open).toBe(1);
+  });
+});
+
+describe('dials', () => {
+  test('hold no one up: a black hole, a slow peer and a good one at once', () => {
+    const rig = new Rig({ options: { handshakeTimeoutMs: 60_000 } });
+    const slow = new PeerListener(rig.world, Uint8Array.of(198, 51, 100, 44), { mute: true });
+    rig.open(ID).extend({ ...rig.next.hop, host: Uint8Array.of(198, 51, 100, 45), port: 1 });
+    rig.open(ID + 1).extend({ ...rig.next.hop, ...slow.identity, host: slow.host });
+    const circuit = rig.openTwo(ID + 2);
+    rig.expectPasses(circuit, rig.next.last);
+    expect(rig.relay.workers[0]!.data.links.halfOpen).toBe(2);
+  });
+
+  test('that come up after their channel was given up are dropped', () => {
+    const rig = new Rig();
+    const { links, channels } = rig.relay.workers[0]!.data;
+    rig.open().extend(rig.next.hop);
+    while (rig.count('links_dialled') === 0) rig.world.step();
+    links.close(channels.bySlot.find((one) => one?.initiated)!);
+    rig.settle();
+    expect(rig.next.peers[0]!.gone).toBe(true);
+    expect(rig.client.take().command).toBe(Command.DESTROY);
+    expect(links.dialling).toBe(0);
+    expect(NEXT_HOST.length).toBe(4);
+  });
+
+  test('are bounded', () => {
+    const rig = new Rig({ options: { linksMax: 400 } });
+    const { links } = rig.relay.workers[0]!.data;
+    const target = { rsaId: filled(20, 1), ed25519Id: null, host: NEXT_HOST, port: 1 };
+    let dialled = 0;
+    while (links.dial(target, -1) !== null) dialled++;
+    expect(dialled).toBe(100);
+    const circuit = rig.open();
+    circuit.extend(rig.next.hop);
+    rig.settle();
+    rig.expectDestroyed(6);
+    expect(rig.count('link_dial_refused')).toBe(2);
+    expect(rig.relay.roster.count().dialling).toBe(0);
+  });
+});
+
+test('closing everything closes everything', () => {
+  const rig = new Rig();
+  rig.openTwo();
+  const { data } = rig.relay.workers[0]!;
+  expect(data.channels.bySlot.filter((channel) => channel?.state === OPEN).length).toBe(2);
+  data.links.closeAll();
+  rig.settle();
+  expect([rig.client.gone, rig.next.peers[0]!.gone, data.channels.count]).toEqual([true, true, 0]);
+  rig.expectEmpty();
+});
