@@ -70,7 +70,9 @@ class Scenario {
 
   /** Let both ends of every circuit say something now and then. */
   private talk(): void {
-    const circuit = this.world.prng.pick(this.circuits);
+    const { prng } = this.world;
+    const circuit = prng.pick(this.circuits);
+    if (prng.below(12) === 0 && circuit.truncate()) this.note(`truncate ${circuit.name}`);
     for (let i = 0; i < 6; i++) {
       circuit.sayForward();
       circuit.sayBackward();
@@ -161,8 +163,8 @@ class Scenario {
     for (const end of this.stalled.splice(0)) end.stalled = false;
   }
 
-  /** With no more mischief, everything that lives gets done; then nothing happens any more. */
-  private finish(): void {
+  /** Step until nothing arrives anywhere any more. */
+  private rest(): void {
     const { world } = this;
     let delivered = -1;
     for (let quiet = 0; quiet < QUIET_STEPS; quiet++) {
@@ -174,6 +176,11 @@ class Scenario {
       if (world.delivered !== delivered) quiet = 0;
       delivered = world.delivered;
     }
+  }
+
+  /** With no more mischief, everything that lives gets done; then nothing happens any more. */
+  private finish(): void {
+    this.rest();
     this.auditAll();
     for (const circuit of this.circuits) {
       if (circuit.isDone || circuit.abandoned) continue;
@@ -189,7 +196,12 @@ class Scenario {
   private close(): void {
     const { world } = this;
     for (const client of this.clients) client.peer.wire.reset();
-    for (let i = 0; i < 50_000 && this.step(); i++);
+    this.rest();
+    for (const relay of this.relays) {
+      for (const { alive, data } of relay.workers) {
+        if (alive && data.plane.table.count > 0) throw new Error('circuits outlive their clients');
+      }
+    }
     for (const relay of this.relays) {
       for (const worker of relay.workers) if (worker.alive) worker.data.links.closeAll();
     }

@@ -104,6 +104,10 @@ export class Circuit {
   abandoned = false;
   end: EndCircuit | null = null;
   private readonly onion: ClientCircuit;
+  /** TRUNCATEs that are not confirmed yet. */
+  private truncates = 0;
+  /** RELAY_EARLY cells that the circuit may still use. */
+  private extendsLeft = 8;
   private readonly hops: Hop[];
 
   constructor(
@@ -149,11 +153,27 @@ export class Circuit {
 
   private extend(): void {
     this.phase = 'extending';
+    this.extendsLeft--;
     this.onion.extend(this.hops[this.onion.layers.length - 1]!);
+  }
+
+  /** Think better of the extend in progress: cut off all but the first hop, and extend anew without waiting. */
+  truncate(): boolean {
+    if (this.phase !== 'extending' || this.extendsLeft < 2 * this.hops.length) return false;
+    this.onion.say(RelayCommand.TRUNCATE, 0, Uint8Array.of(9), { hop: 0 });
+    this.onion.layers.length = 1;
+    this.truncates++;
+    this.extend();
+    return true;
   }
 
   private hear(cell: TakenCell): void {
     const heard = this.onion.hear(cell);
+    if (this.truncates > 0) {
+      // Until it is confirmed, what comes may be of the hops that were cut off; after that it may not.
+      if (heard.command === RelayCommand.TRUNCATED) this.truncates--;
+      return;
+    }
     if (heard.command === RelayCommand.EXTENDED2) {
       if (!this.onion.finish(heard.data)) throw new Error(`${this.name}: EXTENDED2 of someone else`);
       if (this.onion.layers.length <= this.hops.length) {
