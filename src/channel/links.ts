@@ -320,27 +320,17 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     channel.lastReadMs = nowMs;
     channel.lastWriteMs = nowMs;
     counters.add(Counter.channels_opened, 1);
-    counters.add(Counter.links_opened, 1);
     channel.canonical = outcome.peerAddresses.some((address) => sameIp(address, channel.peerHost));
     this.noteSkew(channel, outcome);
     if (outcome.peer !== null) {
       channel.isClient = false;
       channel.peerRsaId = outcome.peer.rsaId;
       channel.peerEd25519Id = outcome.peer.ed25519Id;
-      if (channel.initiated) {
-        const { canonical } = channel;
-        const canonicalToPeer =
-          outcome.ourAddressSeen !== null &&
-          this.options.ownAddresses.some((own) => sameIp(own, outcome.ourAddressSeen!));
-        roster.setOpen(channel.rosterHandle, {
-          ed25519Id: outcome.peer.ed25519Id,
-          canonical,
-          canonicalToPeer,
-        });
-      } else {
+      const { ed25519Id } = outcome.peer;
+      if (!channel.initiated) {
         channel.rosterHandle = roster.insert({
           rsaId: outcome.peer.rsaId,
-          ed25519Id: outcome.peer.ed25519Id,
+          ed25519Id,
           address: channel.peerHost,
           port: channel.peerPort,
           slot: channel.slot,
@@ -353,6 +343,13 @@ export class Links implements LinkEvents<Link>, TimerTarget {
         });
         if (channel.rosterHandle < 0) counters.add(Counter.roster_full, 1);
       }
+      if (channel.rosterHandle >= 0) {
+        // Whoever dialled: both ends must prefer the same one of two links, or each closes the other's choice.
+        const canonicalToPeer =
+          outcome.ourAddressSeen !== null &&
+          this.options.ownAddresses.some((own) => sameIp(own, outcome.ourAddressSeen!));
+        roster.setOpen(channel.rosterHandle, { ed25519Id, canonical: channel.canonical, canonicalToPeer });
+      }
       roster.markSuperseded(outcome.peer.rsaId, nowMs);
     }
     if (unsent.length > 0) channel.stageRaw(unsent);
@@ -362,7 +359,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
 
   private noteSkew(channel: Channel, outcome: HandshakeOutcome): void {
     const skew = outcome.clockSkewSec;
-    if (skew === null || Math.abs(skew) < SKEW_NOTICE_SEC || !channel.initiated) return;
+    if (skew === null || Math.abs(skew) < SKEW_NOTICE_SEC || outcome.peer === null) return;
     this.config.counters.add(Counter.link_clock_skew, 1);
     const peer = scrub(printEndpoint(peerOf(channel)));
     const direction = skew > 0 ? 'ahead of' : 'behind';

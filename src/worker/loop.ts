@@ -27,7 +27,7 @@ import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
-import { Counter, Scoreboard } from '../shm/scoreboard.ts';
+import { Scoreboard } from '../shm/scoreboard.ts';
 import { BatchClock, wallSec } from '../time/clock.ts';
 import { DataPlane } from './data-plane.ts';
 
@@ -107,7 +107,6 @@ export class Loop {
   }
 
   private onEndOfBatch(): void {
-    this.counters.add(Counter.loop_turns, 1);
     const left = this.data.work();
     this.flush();
     this.data.publishRings();

@@ -74,6 +74,15 @@ describe('half-open links', () => {
 });
 
 describe('open links', () => {
+  test('of relays whose clock is far off are counted', () => {
+    const rig = new Rig();
+    const peer = Peer.connect(rig.world, rig.relay, { mute: true });
+    peer.sendBytes(hello({ rsaId: filled(20, 1), ed25519Id: filled(32, 1) }, 5, true));
+    rig.settle();
+    expect(rig.count('link_clock_skew')).toBe(1);
+    expect(peer.gone).toBe(false);
+  });
+
   test('are closed when idle: clients soon, relays later', () => {
     const rig = new Rig({ options: { idleClientTimeoutMs: 5000, idleRelayTimeoutMs: 20_000 } });
     const relay = Peer.connect(rig.world, rig.relay, {

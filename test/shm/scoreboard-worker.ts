@@ -4,6 +4,6 @@ import { Counter, Scoreboard } from '../../src/shm/scoreboard.ts';
 declare const self: Worker;
 self.onmessage = (event: MessageEvent<{ sab: SharedArrayBuffer; worker: number; count: number }>) => {
   const board = new Scoreboard(event.data.sab, event.data.worker);
-  for (let i = 0; i < event.data.count; i++) board.add(Counter.cells_relayed, 1);
+  for (let i = 0; i < event.data.count; i++) board.add(Counter.cells_read, 1);
   postMessage('counted');
 };

@@ -49,9 +49,9 @@ test('two threads that count at once do not disturb each other', async () => {
   try {
     await Promise.all(threads.map((one, worker) => one.ask({ sab, worker, count: 200_000 })));
     const board = new Scoreboard(sab, 2);
-    expect(board.of(0, Counter.cells_relayed)).toBe(200_000);
-    expect(board.of(1, Counter.cells_relayed)).toBe(200_000);
-    expect(board.total(Counter.cells_relayed)).toBe(400_000);
+    expect(board.of(0, Counter.cells_read)).toBe(200_000);
+    expect(board.of(1, Counter.cells_read)).toBe(200_000);
+    expect(board.total(Counter.cells_read)).toBe(400_000);
   } finally {
     await Promise.all(threads.map((one) => one.kill()));
   }

@@ -13,10 +13,17 @@ export interface LinkIdentity {
   readonly ed25519Id: Uint8Array;
 }
 
+const CLIENT = 0;
+const RELAY = 1;
+const SKEWED_RELAY = 2;
+/** How far off the clock of a skewed relay is. */
+export const SKEW_SEC = 7200;
+
 /** Say who we are; null says that we are a client. */
-export function hello(identity: LinkIdentity | null, linkProtocol: 4 | 5 = 5): Uint8Array {
+export function hello(identity: LinkIdentity | null, linkProtocol: 4 | 5 = 5, skewed = false): Uint8Array {
   const bytes = new Uint8Array(HELLO_BYTES);
-  bytes[0] = identity === null ? 0 : 1;
+  if (identity === null) bytes[0] = CLIENT;
+  else bytes[0] = skewed ? SKEWED_RELAY : RELAY;
   bytes[1] = linkProtocol;
   if (identity !== null) {
     bytes.set(identity.rsaId, 2);
@@ -48,11 +55,11 @@ export class StubHandshake {
     if (all.length < HELLO_BYTES) return { write: NOTHING, outcome: null, rest: NOTHING };
     const outcome: HandshakeOutcome = {
       linkProtocol: all[1] === 4 ? 4 : 5,
-      peer: all[0] === 1 ? { rsaId: all.slice(2, 22), ed25519Id: all.slice(22, 54) } : null,
+      peer: all[0] !== CLIENT ? { rsaId: all.slice(2, 22), ed25519Id: all.slice(22, 54) } : null,
       weAuthenticated: true,
       peerAddresses: [this.config.peerAddress],
       ourAddressSeen: null,
-      clockSkewSec: null,
+      clockSkewSec: all[0] === SKEWED_RELAY ? SKEW_SEC : null,
     };
     const { expected } = this.config;
     if (expected !== undefined && !this.isExpected(outcome)) {
