@@ -42,7 +42,7 @@ describe('fixed-length cells', () => {
     const from = Uint8Array.from({ length: 600 }, (_, i) => i % 251);
     const to = new Uint8Array(new SharedArrayBuffer(700));
     copyCell(from, 7, to, 99);
-    expect(to.subarray(99, 99 + CELL_BYTES)).toEqual(from.subarray(7, 7 + CELL_BYTES));
+    expect(new Uint8Array(to.subarray(99, 99 + CELL_BYTES))).toEqual(from.slice(7, 7 + CELL_BYTES));
     expect(to.slice(0, 99).every((byte) => byte === 0)).toBe(true);
     expect(to.slice(99 + CELL_BYTES).every((byte) => byte === 0)).toBe(true);
   });
