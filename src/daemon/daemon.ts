@@ -9,27 +9,20 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { isAnyIp, printEndpoint, sameIp } from '../bytes/address.ts';
 import { encodeHex } from '../bytes/base.ts';
-import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '../directory/authority.ts';
-import { DirectoryCache } from '../directory/cache.ts';
-import { Fetcher } from '../directory/fetcher.ts';
-import { type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
-import { Network } from '../directory/network.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
-import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
-import { systemTiming } from '../directory/timing.ts';
+import type { BuiltDescriptor } from '../directory/publisher.ts';
 import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
 import { ensureDirectory, type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { log, setSafeLogging } from '../log.ts';
-import type { Consensus } from '../netdoc/consensus.ts';
-import type { RelayIndexBlock, WorkerOptions } from '../shm/letter.ts';
-import { type IndexedRelay, RelayIndex } from '../shm/relay-index.ts';
+import type { WorkerOptions } from '../shm/letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
-import { COMMIT, PROTOCOLS, VERSION } from '../version.ts';
+import { COMMIT, VERSION } from '../version.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
+import { DirectorySide } from './directory-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
 import { type LogFormat, LogWriter, type PreparedLogs, rulesFor } from './log-writer.ts';
@@ -71,7 +64,6 @@ export class Daemon {
   onFatal: (error: OperatorError) => void = () => {};
   private readonly config: DaemonConfig;
   private readonly writer = new LogWriter(`${NAME} (${COMMIT})`);
-  private readonly timing = systemTiming();
   private readonly startedMs = monotonicMs();
   private readonly ownAddress = new OwnAddress();
   private lock!: DirectoryLock;
@@ -79,10 +71,7 @@ export class Daemon {
   private state!: StateFile;
   private keys!: KeyKeeper;
   private supervisor!: Supervisor;
-  private network!: Network;
-  private cache!: DirectoryCache;
-  private fetcher!: Fetcher;
-  private publisher!: Publisher;
+  private directory!: DirectorySide;
   private history!: BandwidthHistory;
   private ports!: OpenPorts;
   private vitals!: VitalSigns;
@@ -112,7 +101,7 @@ export class Daemon {
       await this.openDirectory();
       await this.ownAddress.resolve(this.options.addresses);
       await this.startWorkers(wallSec());
-      this.startDirectory();
+      this.directory.start();
     } catch (error) {
       if (error instanceof OperatorError && this.writer.isLasting) log.err('config', error.message);
       this.dropPidFile();
@@ -152,22 +141,15 @@ export class Daemon {
         options,
         store: this.store,
         state: this.state,
-        onionParams: () => this.onionParams(),
+        onionParams: () => this.directory.onionParams(),
         random,
-        onDirty: (reason) => this.publisher.markDirty(reason),
+        onDirty: (reason) => this.directory.publisher.markDirty(reason),
         onExpired: (error) => this.onFatal(error),
       },
       nowSec,
     );
     const { rsaId } = this.keys.identity;
-    this.network = new Network({
-      authorities: this.authorities(),
-      ownRsaId: rsaId,
-      ownProtocols: PROTOCOLS,
-      timing: this.timing,
-    });
-    this.cache = new DirectoryCache(options.cacheDirectory);
-    this.cache.load(this.network);
+    this.directory = this.makeDirectory(rsaId);
     this.keys.openOnionKeys(nowSec);
     writeFingerprintFiles(this.store, options.nickname, this.keys.identity, options.bridgeRelay);
     log.notice('general', `Your relay's identity fingerprint is ${options.nickname} ${encodeHex(rsaId)}`);
@@ -197,14 +179,19 @@ export class Daemon {
     );
   }
 
-  private authorities(): DirectoryAuthority[] {
-    const { dirAuthorities } = this.options;
-    if (dirAuthorities.length === 0) return publicAuthorities();
-    return dirAuthorities.map(({ text, where }) => {
-      const { authority, warnings } = parseDirAuthority(text, where);
-      for (const warning of warnings) log.warn('config', warning);
-      return authority;
-    });
+  private makeDirectory(rsaId: Uint8Array): DirectorySide {
+    const host = {
+      options: () => this.options,
+      address: () => this.address(),
+      describe: (publishedSec: number) => this.describe(publishedSec),
+      observedBytesPerSec: () => this.observed(),
+      uptimeSec: () => this.uptimeSec(),
+      onConsensus: (index: SharedArrayBuffer) => {
+        void this.supervisor.setRelayIndex(index);
+        void this.supervisor.setOptions(this.workerOptions());
+      },
+    };
+    return new DirectorySide(host, rsaId);
   }
 
   private async startWorkers(nowSec: number): Promise<void> {
@@ -223,65 +210,6 @@ export class Daemon {
     }
   }
 
-  private startDirectory(): void {
-    const { options, network, timing } = this;
-    const random01 = (): number => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
-    const authorities = this.authorities();
-    const shared = { authorities, network, exchange: this.exchange(), timing, random: random01 };
-    this.publisher = new Publisher({
-      ...shared,
-      settings: () => ({
-        // A bridge must never be given to the authorities of the public network.
-        publish: this.options.publishServerDescriptor === 'v3',
-        assumeReachable: this.options.assumeReachable,
-        testing: this.options.testingTorNetwork,
-        address: this.address(),
-      }),
-      buildDescriptor: (_reason, publishedSec) => this.describe(publishedSec),
-      observedBytesPerSec: () => this.observed(),
-      uptimeSec: () => this.uptimeSec(),
-    });
-    network.onConsensus((_flavour, consensus) => {
-      void this.supervisor.setRelayIndex(indexOf(consensus));
-      void this.supervisor.setOptions(this.workerOptions());
-      this.publisher.check();
-    });
-    const { newest } = network;
-    if (newest !== null) void this.supervisor.setRelayIndex(indexOf(newest));
-    this.fetcher = new Fetcher({
-      ...shared,
-      cache: this.cache,
-      testing: options.testingTorNetwork,
-      stallSec: options.testing.dirConnectionMaxStallSec,
-      consensusDelaySec: options.testing.serverConsensusDownloadInitialDelaySec,
-      certificateDelaySec: options.testing.serverDownloadInitialDelaySec,
-    });
-    if (options.disableNetwork) {
-      log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
-      return;
-    }
-    // A local relay that nobody configured talks to no one.
-    const isLocal = options.orPorts.every(({ where }) => where === 'default');
-    if (options.dirAuthorities.length === 0 && isLocal) return;
-    this.fetcher.start();
-    this.publisher.start();
-  }
-
-  /** Directory connections leave from OutboundBindAddress, as it is when they begin. */
-  private exchange(): Exchange {
-    return (request) => {
-      const { ipv4 } = this.options.outboundBindAddress.any;
-      return makeHttpExchange(this.timing, ipv4 === null ? null : ipv4.join('.'))(request);
-    };
-  }
-
-  private onionParams() {
-    return {
-      rotationDays: this.network.param('onion-key-rotation-days'),
-      graceDays: this.network.param('onion-key-grace-period-days'),
-    };
-  }
-
   private workerOptions(): WorkerOptions {
     const listened = this.ports.advertised.filter(({ host }) => !isAnyIp(host)).map(({ host }) => host);
     const { ipv4, ipv6 } = this.address();
@@ -292,7 +220,7 @@ export class Daemon {
     const options = workerOptions(this.options, {
       generation: this.optionsGeneration++,
       lowestSeverity: this.writer.lowest,
-      param: (name, fallback) => this.network.param(name, fallback),
+      param: (name, fallback) => this.directory.network.param(name, fallback),
       ownAddresses: own,
       ipv6Extends: this.ports.advertised.some(({ host }) => host.length === 16),
       files: this.files,
@@ -303,9 +231,7 @@ export class Daemon {
 
   /** Where the network shall find us. */
   private address(): AddressChoice {
-    const assumeIpv6 =
-      this.network.param('assume-reachable') === 1 || this.network.param('assume-reachable-ipv6') === 1;
-    return this.ownAddress.choose(this.options, this.ports.advertised, assumeIpv6);
+    return this.ownAddress.choose(this.options, this.ports.advertised, this.directory.assumesIpv6);
   }
 
   private uptimeSec(): number {
@@ -327,8 +253,8 @@ export class Daemon {
         uptimeSec: this.uptimeSec(),
         observedBytesPerSec: this.observed(),
         histories: this.history.published(options.relayBandwidthRate),
-        rotationDays: this.onionParams().rotationDays,
-        publishTap: this.network.param('publish-dummy-tap-key') === 1,
+        rotationDays: this.directory.onionParams().rotationDays,
+        publishTap: this.directory.network.param('publish-dummy-tap-key') === 1,
       },
       publishedSec,
     );
@@ -388,7 +314,7 @@ export class Daemon {
   }
 
   private heartbeat(): void {
-    const listing = this.network.ownListing(wallSec());
+    const listing = this.directory.network.ownListing(wallSec());
     this.vitals.heartbeat({
       uptimeSec: this.uptimeSec(),
       listed: this.options.publishServerDescriptor === 'none' ? null : (listing?.listed ?? null),
@@ -401,7 +327,7 @@ export class Daemon {
   async dump(): Promise<void> {
     this.heartbeat();
     await this.supervisor.dump();
-    this.vitals.dump(this.publisher.uploads());
+    this.vitals.dump(this.directory.publisher.uploads());
   }
 
   /** Log everything from now until the next reload (USR2). */
@@ -443,26 +369,33 @@ export class Daemon {
     if (options.heartbeatPeriodSec !== before.heartbeatPeriodSec) {
       this.nextHeartbeatMs = monotonicMs() + options.heartbeatPeriodSec * 1000;
     }
-    if (options.nickname !== before.nickname) {
-      writeFingerprintFiles(store, options.nickname, identity, options.bridgeRelay);
-    }
+    if (options.nickname !== before.nickname) this.writeFingerprints();
     await this.ownAddress.resolve(options.addresses);
     await this.supervisor.setOptions(this.workerOptions());
     await this.keys.adopt(options, store, identity, nowSec, monotonicMs());
-    if (changes.some(affectsDescriptor)) this.publisher.markDirty('config change');
+    if (changes.some(affectsDescriptor)) this.directory.publisher.markDirty('config change');
+  }
+
+  /** The files are for the operator: one that cannot be written is no reason to stop. */
+  private writeFingerprints(): void {
+    try {
+      writeFingerprintFiles(this.store, this.options.nickname, this.keys.identity, this.options.bridgeRelay);
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      log.warn('fs', error.message);
+    }
   }
 
   /** Take no new connections and circuits; carry the rest on. */
   async closeListeners(): Promise<void> {
-    this.publisher.stop();
+    this.directory.leave();
     await this.supervisor.closeListeners();
   }
 
   /** End: links closed, state saved, lock released. */
   async stop(): Promise<void> {
     if (this.ticker !== null) clearInterval(this.ticker);
-    this.fetcher.stop();
-    this.publisher.stop();
+    this.directory.stop();
     await this.supervisor.stop();
     this.history.save(this.state);
     try {
@@ -512,14 +445,4 @@ function logFormat(options: RelayOptions): LogFormat {
     truncate: options.truncateLogFile,
     syslogTag: options.syslogIdentityTag,
   };
-}
-
-/** The part of a consensus that workers look things up in. */
-function indexOf(consensus: Consensus): RelayIndexBlock {
-  const relays: IndexedRelay[] = [];
-  for (let row = 0; row < consensus.routers.count; row++) {
-    const { rsaId, address, orPort, ipv6 } = consensus.routers.at(row);
-    relays.push({ rsaId, ipv4: orPort === 0 ? null : { host: address, port: orPort }, ipv6 });
-  }
-  return RelayIndex.create(relays);
 }

@@ -1,0 +1,156 @@
+/**
+ * The daemon's side of the directory: the network as we know it, what is fetched for it, and what we publish.
+ *
+ * It wires `directory/` to torrc and to the rest of the daemon. Made before the onion keys, which go by the
+ * consensus's parameters; started when the workers are up.
+ */
+import { randomBytes } from 'node:crypto';
+import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '../directory/authority.ts';
+import { DirectoryCache } from '../directory/cache.ts';
+import { Fetcher } from '../directory/fetcher.ts';
+import { type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
+import { Network } from '../directory/network.ts';
+import type { AddressChoice } from '../directory/published-address.ts';
+import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
+import { systemTiming } from '../directory/timing.ts';
+import { log } from '../log.ts';
+import type { Consensus } from '../netdoc/consensus.ts';
+import type { RelayIndexBlock } from '../shm/letter.ts';
+import { type IndexedRelay, RelayIndex } from '../shm/relay-index.ts';
+import type { RelayOptions } from '../torrc/relay-options.ts';
+import { PROTOCOLS } from '../version.ts';
+
+/** What the directory side asks of the daemon. */
+export interface DirectoryHost {
+  /** The options in force. */
+  readonly options: () => RelayOptions;
+  readonly address: () => AddressChoice;
+  readonly describe: (publishedSec: number) => BuiltDescriptor;
+  readonly observedBytesPerSec: () => number;
+  readonly uptimeSec: () => number;
+  /** A consensus is in force: this is what workers look up in it. */
+  readonly onConsensus: (index: RelayIndexBlock) => void;
+}
+
+/** Directory documents in and out. One per process. */
+export class DirectorySide {
+  readonly network: Network;
+  readonly publisher: Publisher;
+  private readonly host: DirectoryHost;
+  private readonly fetcher: Fetcher;
+  private readonly timing = systemTiming();
+
+  /**
+   * Load what is cached.
+   * @throws OperatorError on a DirAuthority line that does not read
+   */
+  constructor(host: DirectoryHost, ownRsaId: Uint8Array) {
+    this.host = host;
+    const { timing } = this;
+    const options = host.options();
+    const authorities = authoritiesOf(options);
+    const network = new Network({ authorities, ownRsaId, ownProtocols: PROTOCOLS, timing });
+    this.network = network;
+    const cache = new DirectoryCache(options.cacheDirectory);
+    cache.load(network);
+    const random = (): number => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
+    const shared = { authorities, network, exchange: this.exchange(), timing, random };
+    this.publisher = new Publisher({
+      ...shared,
+      settings: () => this.settings(),
+      buildDescriptor: (_reason, publishedSec) => host.describe(publishedSec),
+      observedBytesPerSec: host.observedBytesPerSec,
+      uptimeSec: host.uptimeSec,
+    });
+    this.fetcher = new Fetcher({
+      ...shared,
+      cache,
+      testing: options.testingTorNetwork,
+      stallSec: options.testing.dirConnectionMaxStallSec,
+      consensusDelaySec: options.testing.serverConsensusDownloadInitialDelaySec,
+      certificateDelaySec: options.testing.serverDownloadInitialDelaySec,
+    });
+  }
+
+  private settings() {
+    const options = this.host.options();
+    return {
+      // A bridge must never be given to the authorities of the public network.
+      publish: options.publishServerDescriptor === 'v3',
+      assumeReachable: options.assumeReachable,
+      testing: options.testingTorNetwork,
+      address: this.host.address(),
+    };
+  }
+
+  /** Directory connections leave from OutboundBindAddress, as it is when they begin. */
+  private exchange(): Exchange {
+    return (request) => {
+      const { ipv4 } = this.host.options().outboundBindAddress.any;
+      return makeHttpExchange(this.timing, ipv4 === null ? null : ipv4.join('.'))(request);
+    };
+  }
+
+  /** Begin to fetch and publish, unless torrc says to keep to ourselves. */
+  start(): void {
+    const { network, host } = this;
+    network.onConsensus((_flavour, consensus) => {
+      host.onConsensus(indexOf(consensus));
+      this.publisher.check();
+    });
+    if (network.newest !== null) host.onConsensus(indexOf(network.newest));
+    const options = host.options();
+    if (options.disableNetwork) {
+      log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
+      return;
+    }
+    // A local relay that nobody configured talks to no one.
+    const isLocal = options.orPorts.every(({ where }) => where === 'default');
+    if (options.dirAuthorities.length === 0 && isLocal) return;
+    this.fetcher.start();
+    this.publisher.start();
+  }
+
+  /** Publish no more; go on knowing the network. */
+  leave(): void {
+    this.publisher.stop();
+  }
+
+  /** Give up everything under way. */
+  stop(): void {
+    this.fetcher.stop();
+    this.publisher.stop();
+  }
+
+  /** Whether the consensus says that relays may take their IPv6 port for reachable. */
+  get assumesIpv6(): boolean {
+    return this.network.param('assume-reachable') === 1 || this.network.param('assume-reachable-ipv6') === 1;
+  }
+
+  /** How long onion keys live. */
+  onionParams(): { rotationDays: number; graceDays: number } {
+    return {
+      rotationDays: this.network.param('onion-key-rotation-days'),
+      graceDays: this.network.param('onion-key-grace-period-days'),
+    };
+  }
+}
+
+function authoritiesOf({ dirAuthorities }: RelayOptions): DirectoryAuthority[] {
+  if (dirAuthorities.length === 0) return publicAuthorities();
+  return dirAuthorities.map(({ text, where }) => {
+    const { authority, warnings } = parseDirAuthority(text, where);
+    for (const warning of warnings) log.warn('config', warning);
+    return authority;
+  });
+}
+
+/** The part of a consensus that workers look things up in. */
+function indexOf(consensus: Consensus): RelayIndexBlock {
+  const relays: IndexedRelay[] = [];
+  for (let row = 0; row < consensus.routers.count; row++) {
+    const { rsaId, address, orPort, ipv6 } = consensus.routers.at(row);
+    relays.push({ rsaId, ipv4: orPort === 0 ? null : { host: address, port: orPort }, ipv6 });
+  }
+  return RelayIndex.create(relays);
+}
