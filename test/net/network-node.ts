@@ -120,6 +120,21 @@ export class NetworkNode {
     closeSync(output);
   }
 
+  /** Ask one of ours for its counters, by name; those at 0 are missing. */
+  async counters(): Promise<ReadonlyMap<string, number>> {
+    const before = this.log().length;
+    let match: RegExpMatchArray | null = null;
+    this.#process?.kill('SIGUSR1');
+    await waitUntil(`counters of ${this.plan.name}`, STOP_DEADLINE_MS, () => {
+      match = this.log()
+        .slice(before)
+        .match(/Counters: (.*)\.$/m);
+      return match !== null;
+    });
+    const pairs = match![1]!.split(', ').map((pair) => pair.split(' ') as [string, string]);
+    return new Map(pairs.map(([name, value]) => [name, Number(value)]));
+  }
+
   /** End the process as an operator would, and wait for it. @throws Error when it does not end */
   async stop(): Promise<void> {
     const child = this.#process;
@@ -258,6 +273,8 @@ function clientLines(socksPort: number): string[] {
     'CircuitStreamTimeout 120',
     'MaxCircuitDirtiness 1 hour',
     'ConfluxEnabled 0',
+    // As the public network's consensus asks of clients.
+    'ExtendByEd25519ID 1',
     'ClientUseIPv6 1',
     'ClientPreferIPv6ORPort 1',
     'PathsNeededToBuildCircuits 0.25',

@@ -16,7 +16,7 @@ import { NetworkNode, type NodePlan, waitUntil } from './network-node.ts';
 export { type NodePlan, type Software, waitUntil } from './network-node.ts';
 
 const DEADLY_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-const BOOTSTRAP_DEADLINE_MS = 180_000;
+const BOOTSTRAP_DEADLINE_MS = 100_000;
 
 /** Whether tests with C tor can run here. Without C tor they are skipped, but never in CI. */
 export function needsCTor(what: string): boolean {
