@@ -121,6 +121,8 @@ export class Channel {
   paddingLowMs = -1;
   paddingHighMs = -1;
   paddingOn = false;
+  /** A circuit was extended across us: only then is there anything that padding could hide. */
+  carriedCircuit = false;
 
   constructor(
     slot: number,

@@ -57,6 +57,7 @@ export class LinkPadding implements TimerTarget {
 
   /** A circuit of this channel was extended across us: from now on its silence is padded. */
   onUsed(channel: Channel, nowMs: number): void {
+    channel.carriedCircuit = true;
     if (!this.wanted(channel) || (this.timers[channel.slot] ?? NO_TIMER) !== NO_TIMER) return;
     this.arm(channel, nowMs);
   }
@@ -121,7 +122,7 @@ export class LinkPadding implements TimerTarget {
     if (
       this.wanted(channel) &&
       (this.timers[channel.slot] ?? NO_TIMER) === NO_TIMER &&
-      channel.legCount > 0
+      channel.carriedCircuit
     ) {
       this.arm(channel, nowMs);
     }

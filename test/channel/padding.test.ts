@@ -25,9 +25,10 @@ describe('a client link', () => {
     expect(rig.count('channel_padding_sent')).toBe(cells);
   });
 
-  test('is not padded before that', () => {
+  test('is not padded before that, not even when it asks to be', () => {
     const rig = new Rig(ON);
     rig.open();
+    rig.client.send(0, Command.PADDING_NEGOTIATE, negotiate(PaddingCommand.START));
     rig.world.pass(60_000);
     expect(padding(rig)).toBe(0);
   });
