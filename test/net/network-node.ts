@@ -128,10 +128,10 @@ export class NetworkNode {
     await waitUntil(`counters of ${this.plan.name}`, STOP_DEADLINE_MS, () => {
       match = this.log()
         .slice(before)
-        .match(/Counters: (.*)\.$/m);
+        .match(/(?:Counters: (.*)|All counters are 0)\.\n/);
       return match !== null;
     });
-    const pairs = match![1]!.split(', ').map((pair) => pair.split(' ') as [string, string]);
+    const pairs = (match![1]?.split(', ') ?? []).map((pair) => pair.split(' ') as [string, string]);
     return new Map(pairs.map(([name, value]) => [name, Number(value)]));
   }
 

@@ -139,9 +139,9 @@ export class RelayProcess {
   async dump(): Promise<{ counters: ReadonlyMap<string, number>; workers: WorkerState[] }> {
     const from = this.log().length;
     this.#child.kill('SIGUSR1');
-    const [, counted] = await this.logged(/Counters: (.*)\.\n/, from);
+    const [, counted] = await this.logged(/(?:Counters: (.*)|All counters are 0)\.\n/, from);
     const counters = new Map<string, number>();
-    for (const entry of counted!.split(', ')) {
+    for (const entry of counted?.split(', ') ?? []) {
       const [name, count] = entry.split(' ');
       counters.set(name!, Number(count));
     }
