@@ -4,7 +4,7 @@
  *
  * Forward cells of an owned row are decrypted; what is not for us goes to the next leg. Backward cells are encrypted
  * and go to the previous leg. A transit row passes cells between ring and channel as they are: the owner's worker
- * holds the ciphers. Errors close the circuit and nothing else.
+ * holds the ciphers, and has counted the cell. Errors close the circuit and nothing else.
  * @source tor-spec "Routing relay cells"
  */
 import { BODY_AT, getCommand, setCommand } from '../cell/cell.ts';
@@ -67,6 +67,7 @@ function forward(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number
     closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
     return;
   }
+  plane.counters.add(Counter.cells_relayed, 1);
   sendCell(plane, row * 2 + NEXT, bytes, at);
 }
 
@@ -80,5 +81,6 @@ function backward(plane: CircuitPlane, row: number, bytes: Uint8Array, at: numbe
   }
   table.layer[row]!.encryptBackward(bytes, at + BODY_AT);
   setCommand(bytes, at, Command.RELAY);
+  plane.counters.add(Counter.cells_relayed, 1);
   sendCell(plane, row * 2 + PREV, bytes, at);
 }

@@ -60,7 +60,7 @@ export class VitalSigns {
       acceptedIpv6: this.total('links_accepted_ipv6'),
       dialledIpv4: this.total('links_dialled') - this.total('links_dialled_ipv6'),
       dialledIpv6: this.total('links_dialled_ipv6'),
-      cellsRelayed: this.total('cells_read'),
+      cellsRelayed: this.total('cells_relayed'),
       handshakes,
     });
     for (const line of lines) log.notice('heartbeat', line);

@@ -135,6 +135,8 @@ export const COUNTER_NAMES = [
   'channel_stuck_closed',
   // No file descriptors are left for more.
   'link_refused_too_many',
+  // Relay cells passed on, either way; those for us or from us are none.
+  'cells_relayed',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -96,6 +96,8 @@ describe('a cell that we do not recognise', () => {
     rig.settle();
     expect(rig.next.last.heard.length).toBe(300);
     expect(rig.heard(circuit)).toMatchObject({ hop: 0, command: RelayCommand.END });
+    // What was for us, and what we answered, was not passed on.
+    expect(rig.count('cells_relayed')).toBe(300);
   });
 });
 
@@ -154,5 +156,6 @@ test('ten circuits over one channel keep to themselves', () => {
     expect(heard.data).toEqual(filled(5, cell.circId - ID));
   }
   expect(rig.client.cells.length).toBe(10);
+  expect(rig.count('cells_relayed')).toBe(20);
   expect(rig.client.cells[0]!.bytes[BODY_AT - 1]).toBe(Command.RELAY);
 });

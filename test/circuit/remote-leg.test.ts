@@ -55,6 +55,8 @@ describe('a remote leg', () => {
     for (let i = 0; i < 20; i++) rig.expectPasses(circuit, rig.next.last);
     expect(rig.count('leg_opened')).toBe(1);
     expect(rig.count('cells_ring_received')).toBeGreaterThan(40);
+    // Each once, though two workers have it in hand.
+    expect(rig.count('cells_relayed')).toBe(40);
     expect(rig.count('links_dialled')).toBe(1);
   });
 

@@ -32,10 +32,14 @@ test('handshakes count from one heartbeat to the next, all else from the start',
   second.add(Counter.circuits_created, 2);
   second.add(Counter.circuits_closed, 3);
   first.add(Counter.ntor_processed, 4);
+  first.add(Counter.cells_read, 900);
+  first.add(Counter.cells_relayed, 500);
+  second.add(Counter.cells_relayed, 50);
   second.add(Counter.circuit_ntor_failed, 1);
   vitals.heartbeat(FACTS);
   expect(said.join('\n')).toContain('heartbeat Heartbeat: up 1:00 hours, with 4 circuits and 0 links open.');
   expect(said.join('\n')).toContain('4/5 ntor');
+  expect(said.join('\n')).toContain('relayed 550 cells.');
   said.length = 0;
   vitals.heartbeat(FACTS);
   expect(said.join('\n')).not.toContain('ntor');
