@@ -113,6 +113,12 @@ export function isAnyIp(host: Uint8Array): boolean {
   return host.every((byte) => byte === 0);
 }
 
+/** Whether the address names one host: not "any", multicast or broadcast. */
+export function isUnicastIp(host: Uint8Array): boolean {
+  if (isAnyIp(host)) return false;
+  return host.length === 4 ? host[0]! < 224 : host[0] !== 0xff;
+}
+
 /** Whether the address is the host's own loopback. */
 export function isLoopback(host: Uint8Array): boolean {
   if (host.length === 4) return host[0] === 127;
@@ -120,7 +126,8 @@ export function isLoopback(host: Uint8Array): boolean {
 }
 
 /**
- * Whether the address is not reachable from the public internet, by the ranges that C tor treats as internal.
+ * Whether the address is not reachable from the public internet: the ranges that C tor treats as internal, and IPv6
+ * multicast.
  * @source tor-spec "Handling extend requests", policies of C tor 0.4.9
  */
 export function isInternalIp(host: Uint8Array): boolean {

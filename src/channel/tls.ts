@@ -147,7 +147,9 @@ function peerCertificate<L>(socket: Socket<SocketState<L>>): Uint8Array | null {
 }
 
 function remoteOf<L>(socket: Socket<SocketState<L>>): Endpoint | null {
-  const host = parseIp(socket.remoteAddress);
+  // A peer that connected and reset at once has no address any more.
+  const text = socket.remoteAddress as string | undefined;
+  const host = text === undefined ? null : parseIp(text);
   return host === null ? null : { host: unmapIp(host), port: socket.remotePort };
 }
 
@@ -197,7 +199,8 @@ export interface DialRequest<L> {
 
 /**
  * Dial a peer. `onWire` is called with the wire when TCP is up and tells whether it is still wanted; `onFailed` is
- * called instead when it never comes up. One of them is called, once, but it can take the kernel two minutes: Bun has
+ * called instead when it never comes up. One of them is called, once, never before this
+ * returns, but it can take the kernel two minutes: Bun has
  * no way to take a connection back that is not up yet, so whoever dials must bound how many hang.
  */
 export function dial<L>(
@@ -210,7 +213,8 @@ export function dial<L>(
   const failed = (): void => {
     if (settled) return;
     settled = true;
-    onFailed();
+    // Bun tells of a connect(2) that fails at once before it returns; nobody must hear of a dial before he has it.
+    queueMicrotask(onFailed);
   };
   const options = {
     hostname: request.host,

@@ -89,11 +89,11 @@ export class Circuits implements CellSink, CellSource {
 
   onChannelOpen(channel: Channel): void {
     channel.idleSinceMs = this.plane.nowMs;
-    settleWaiting(this.plane, channel.slot, channel);
+    settleWaiting(this.plane, channel);
   }
 
   onChannelClosed(channel: Channel): void {
-    settleWaiting(this.plane, channel.slot, null);
+    settleWaiting(this.plane, channel);
     closeCircuitsOf(this.plane, channel);
   }
 

@@ -7,7 +7,7 @@
  * @source tor-spec "EXTEND and EXTENDED cells"; refusals and reasons as C tor 0.4.9.11 was seen to give them
  */
 import type { Endpoint } from '../bytes/address.ts';
-import { isAnyIp, isInternalIp } from '../bytes/address.ts';
+import { isInternalIp, isUnicastIp } from '../bytes/address.ts';
 import { equal } from '../bytes/secret.ts';
 import { BODY_AT, CELL_BYTES, writeCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
@@ -21,7 +21,7 @@ import {
 } from '../cell/extend.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
-import { OPEN as CHANNEL_OPEN, type Channel } from '../channel/channel.ts';
+import { CLOSED as CHANNEL_CLOSED, OPEN as CHANNEL_OPEN, type Channel } from '../channel/channel.ts';
 import { Malformed } from '../fault.ts';
 import { SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
@@ -139,7 +139,7 @@ function addressRefusal(target: ExtendTarget): number {
 }
 
 function usable(plane: CircuitPlane, endpoint: Endpoint | null): Endpoint | null {
-  if (endpoint === null || endpoint.port === 0 || isAnyIp(endpoint.host)) return null;
+  if (endpoint === null || endpoint.port === 0 || !isUnicastIp(endpoint.host)) return null;
   if (isInternalIp(endpoint.host) && !plane.options.extendAllowPrivateAddresses) return null;
   return endpoint;
 }
@@ -176,20 +176,20 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
     return;
   }
   if (choice.verdict === 'mine') {
-    const slot = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
-    if (slot < 0) {
+    const channel = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
+    if (channel === null) {
       plane.roster.remove(choice.handle);
       refuse(plane, row, Counter.extend_dial_failed, DestroyReason.CONNECTFAILED);
       return;
     }
-    waitForChannel(plane, row, slot);
+    waitForChannel(plane, row, channel);
     return;
   }
   if (choice.worker === plane.worker) {
     const channel = plane.channels.get(choice.slot, choice.generation);
     if (channel === null) refuse(plane, row, Counter.extend_dial_failed, DestroyReason.CHANNEL_CLOSED);
     else if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);
-    else waitForChannel(plane, row, channel.slot);
+    else waitForChannel(plane, row, channel);
     return;
   }
   const ring = plane.ports[choice.worker] ?? null;
@@ -207,24 +207,32 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   plane.wake();
 }
 
-/** Let a row wait for a dial of this worker. */
-export function waitForChannel(plane: CircuitPlane, row: number, slot: number): void {
-  const rows = plane.waiting.get(slot);
+/**
+ * Let a row wait for a dial of this worker. By channel and not by slot: a slot that is used again must never get the
+ * CREATE2 that was meant for its predecessor.
+ */
+export function waitForChannel(plane: CircuitPlane, row: number, channel: Channel): void {
+  if (channel.state === CHANNEL_CLOSED) {
+    plane.counters.add(Counter.extend_dial_failed, 1);
+    closeCircuit(plane, row, DestroyReason.CHANNEL_CLOSED, SAY_NOTHING);
+    return;
+  }
+  const rows = plane.waiting.get(channel);
   const waiting = { row, generation: plane.table.generation[row]!, attempt: plane.table.attempt[row]! };
-  if (rows === undefined) plane.waiting.set(slot, [waiting]);
+  if (rows === undefined) plane.waiting.set(channel, [waiting]);
   else rows.push(waiting);
 }
 
 /** A dial of this worker ended: send CREATE2 for all that waited, or let them fail. */
-export function settleWaiting(plane: CircuitPlane, slot: number, channel: Channel | null): void {
-  const rows = plane.waiting.get(slot);
+export function settleWaiting(plane: CircuitPlane, channel: Channel): void {
+  const rows = plane.waiting.get(channel);
   if (rows === undefined) return;
-  plane.waiting.delete(slot);
+  plane.waiting.delete(channel);
   for (const { row, generation, attempt } of rows) {
     const table = plane.table;
     if (!table.isLive(row, generation) || table.attempt[row] !== attempt) continue;
     if (table.pendingCreate[row] === null) continue;
-    if (channel !== null && channel.state === CHANNEL_OPEN) {
+    if (channel.state === CHANNEL_OPEN) {
       sendCreate(plane, row, channel);
     } else {
       plane.counters.add(Counter.extend_dial_failed, 1);
@@ -342,7 +350,7 @@ export function onOpenLeg(
   table.pendingCreate[row] = create;
   ring.putControl(SlotKind.LEG_READY, ownerRow, ownerGeneration, attempt, row, table.generation[row]!);
   if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);
-  else waitForChannel(plane, row, channel.slot);
+  else waitForChannel(plane, row, channel);
 }
 
 /** The other worker made its row: from now on cells can cross. */

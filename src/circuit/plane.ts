@@ -3,6 +3,7 @@
  * hooks that the worker sets once. It holds state and no behaviour.
  */
 import type { Slab } from '../bytes/slab.ts';
+import type { Channel } from '../channel/channel.ts';
 import type { ChannelTable } from '../channel/channel-table.ts';
 import type { Curve25519KeyPair } from '../crypto/curve25519.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
@@ -44,8 +45,8 @@ export interface DialTarget {
   readonly port: number;
 }
 
-/** Opens a channel: set by the worker. Returns its slot at once, or -1 when it cannot even be tried. */
-export type Dial = (target: DialTarget, rosterHandle: number) => number;
+/** Opens a channel: set by the worker. Returns it at once, still dialling, or null when it cannot even be tried. */
+export type Dial = (target: DialTarget, rosterHandle: number) => Channel | null;
 
 export interface CircuitPlane {
   readonly worker: number;
@@ -60,8 +61,8 @@ export interface CircuitPlane {
   readonly onionQueue: OnionQueue;
   /** One cell of scratch space, for cells that we make. Never held across a call. */
   readonly scratch: Uint8Array;
-  /** Rows that wait for a dial of this worker, by channel slot. */
-  readonly waiting: Map<number, WaitingRow[]>;
+  /** Rows that wait for a dial of this worker, by its channel. */
+  readonly waiting: Map<Channel, WaitingRow[]>;
   /** Extends in progress, oldest first. */
   readonly extendDeadlines: Fifo<ExtendDeadline>;
   keys: CircuitKeys;

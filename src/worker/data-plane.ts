@@ -123,7 +123,7 @@ export class DataPlane {
       config.credentials,
     );
     this.plane.edge = new RefusingEdge(this.plane);
-    this.plane.dial = (target, rosterHandle) => this.links.dial(target, rosterHandle)?.slot ?? -1;
+    this.plane.dial = (target, rosterHandle) => this.links.dial(target, rosterHandle);
   }
 
   private makePlane(): CircuitPlane {
@@ -148,7 +148,7 @@ export class DataPlane {
       relayIndex: config.relayIndex,
       // Set right after the plane, which both of them hold.
       edge: { onMessage: () => {}, onCircuitClosed: () => {} },
-      dial: () => -1,
+      dial: () => null,
       nowMs: config.clock(),
       hibernating: false,
       onExtended: (channelSlot) => this.onExtended(channelSlot),

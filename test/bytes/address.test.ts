@@ -3,6 +3,7 @@ import {
   isAnyIp,
   isInternalIp,
   isLoopback,
+  isUnicastIp,
   parseIp,
   printEndpoint,
   printIp,
@@ -149,4 +150,13 @@ describe('what an address is', () => {
       expect([outside, isInternalIp(ip(outside))]).toEqual([outside, false]);
     }
   });
+});
+
+test('multicast, broadcast and "any" name no host', () => {
+  for (const text of ['0.0.0.0', '::', '224.0.0.1', '239.255.255.250', '255.255.255.255', 'ff02::1']) {
+    expect(isUnicastIp(parseIp(text)!), text).toBe(false);
+  }
+  for (const text of ['127.0.0.1', '223.255.255.255', '2001:db8::1', '::1', 'fe80::1']) {
+    expect(isUnicastIp(parseIp(text)!), text).toBe(true);
+  }
 });

@@ -14,6 +14,9 @@ function padding(rig: Rig): number {
   return cells.length;
 }
 
+const negotiate = (command: 1 | 2, itoLowMs = 0, itoHighMs = 0) =>
+  encodePaddingNegotiate({ command, itoLowMs, itoHighMs });
+
 describe('a client link', () => {
   test('is padded once a circuit crosses us, at the agreed pace', () => {
     const rig = new Rig(ON);
@@ -81,9 +84,6 @@ test('relays are padded only if the consensus says so', () => {
 });
 
 describe('PADDING_NEGOTIATE', () => {
-  const negotiate = (command: 1 | 2, itoLowMs = 0, itoHighMs = 0) =>
-    encodePaddingNegotiate({ command, itoLowMs, itoHighMs });
-
   test('stops padding and starts it again', () => {
     const rig = new Rig(ON);
     rig.openTwo();

@@ -93,6 +93,43 @@ test('a closed wire is gone even when the peer stays', async () => {
   server.stop();
 });
 
+test('a dial that connect(2) refuses at once fails after it returned', async () => {
+  const log = heard();
+  const came = { failures: 0 };
+  dial(
+    { link: log, host: '255.255.255.255', port: 9, bind: null, serverName: 'www.example.com' },
+    eventsInto(log),
+    () => true,
+    () => {
+      came.failures++;
+    },
+  );
+  expect(came.failures).toBe(0);
+  await until(() => came.failures > 0);
+  expect(came.failures).toBe(1);
+});
+
+test('peers that connect and reset at once hurt nobody', async () => {
+  const [here, there] = [heard(), heard()];
+  const server = listen(eventsInto(there));
+  // Resets reach us before we accept, because this thread is busy meanwhile.
+  const script = [
+    'import socket, struct',
+    'for _ in range(300):',
+    '    s = socket.socket()',
+    "    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))",
+    `    s.connect(('127.0.0.1', ${server.port}))`,
+    '    s.close()',
+  ].join('\n');
+  const ended = Bun.spawnSync(['python3', '-c', script]);
+  expect(ended.exitCode).toBe(0);
+  dialInto(here, server.port);
+  await until(() => here.sessions.length === 1);
+  here.wires[0]!.close();
+  await until(() => here.gone === 1);
+  server.stop();
+});
+
 test('a dial that fails says so once; who is refused hears no TLS', async () => {
   const nobody = listen(eventsInto(heard()));
   nobody.stop();
