@@ -107,6 +107,8 @@ export class Channel {
   // The circuit plane's: the chain of legs on this channel and those with queued cells.
   firstLeg = -1;
   legCount = 0;
+  /** Those of them whose circuits the peer made. */
+  createdCount = 0;
   activeHead = -1;
   activeTail = -1;
   /** When the last circuit left; for idle expiry. */

@@ -4,7 +4,8 @@
  *
  * An uncongested channel or ring takes the cell at once. Otherwise the cell is parked in its leg's queue, and the leg
  * joins its port's active list, which is served round robin when there is room again. A queue that reaches its bound
- * kills its circuit, and nothing else: no channel waits for another. Who calls: `relay-cell`, `create`, `extend`,
+ * kills its circuit, and nothing else: no channel waits for another. So does a cell for which the memory of waiting
+ * cells has no room; that is the last resort, not a fair choice of whom to cut off. Who calls: `relay-cell`, `create`, `extend`,
  * `remote-leg` to send; `channel` (refill) and the end of a batch (refillRing) to drain.
  */
 import { NO_SLOT } from '../bytes/slab.ts';
@@ -60,6 +61,12 @@ function park(
     return false;
   }
   const slab = plane.parked;
+  // Slots are reused before the slab grows, so this bounds what it holds, too.
+  if ((slab.used + 1) * slab.slotBytes > plane.options.parkedBytesMax) {
+    plane.counters.add(Counter.circuit_memory_killed, 1);
+    closeCircuit(plane, leg >> 1, DestroyReason.RESOURCELIMIT, DestroyReason.RESOURCELIMIT);
+    return false;
+  }
   const slot = slab.alloc();
   copyCell(bytes, at, slab.bufferOf(slot), slab.offsetOf(slot));
   if (waiting === 0) {
@@ -210,6 +217,7 @@ export function joinChannel(plane: CircuitPlane, leg: number, channel: Channel, 
   if (channel.firstLeg !== NO_LEG) table.chainPrev[channel.firstLeg] = leg;
   channel.firstLeg = leg;
   channel.legCount++;
+  if ((leg & 1) === PREV) channel.createdCount++;
 }
 
 /** Undo `joinChannel`; the leg's queue must be empty. */
@@ -225,6 +233,7 @@ export function leaveChannel(plane: CircuitPlane, leg: number): void {
   table.chainPrev[leg] = NO_LEG;
   table.unbindChannel(leg);
   channel.legCount--;
+  if ((leg & 1) === PREV) channel.createdCount--;
   if (channel.legCount === 0) channel.idleSinceMs = plane.nowMs;
 }
 

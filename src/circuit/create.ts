@@ -66,7 +66,18 @@ function admit(plane: CircuitPlane, channel: Channel, circId: number): boolean {
     sendDestroy(plane, channel, circId, DestroyReason.HIBERNATING);
     return false;
   }
-  return true;
+  return hasRoom(plane, channel, circId);
+}
+
+/** What keeps one peer, or all of them, from filling the memory with circuits. */
+function hasRoom(plane: CircuitPlane, channel: Channel, circId: number): boolean {
+  const { circuitsPerClientMax, circuitsPerRelayMax, circuitsMax } = plane.options;
+  const channelMax = channel.isClient ? circuitsPerClientMax : circuitsPerRelayMax;
+  if (channel.createdCount >= channelMax) plane.counters.add(Counter.circuit_refused_per_link, 1);
+  else if (plane.table.count >= circuitsMax) plane.counters.add(Counter.circuit_refused_total, 1);
+  else return true;
+  sendDestroy(plane, channel, circId, DestroyReason.RESOURCELIMIT);
+  return false;
 }
 
 /** Take a CREATE2 cell. @throws Malformed: the caller answers with DESTROY */

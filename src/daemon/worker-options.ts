@@ -2,6 +2,7 @@
  * What workers act on, put together from torrc and the consensus. One place, so that a reload and a new consensus
  * take the same road.
  */
+import { totalmem } from 'node:os';
 import { printIp } from '../bytes/address.ts';
 import { SEVERITIES, type Severity } from '../log.ts';
 import type { ParamName } from '../netdoc/consensus-params.ts';
@@ -17,6 +18,13 @@ const HALF_OPEN_MAX = 8192;
 const FILES_OF_MAIN = 128;
 const FILES_OF_WORKER = 16;
 const LINKS_LEAST = 16;
+/** What one link's other end may ask for. Between busy relays it is tens of thousands, from a client a handful. */
+const CIRCUITS_PER_RELAY = 32_768;
+const CIRCUITS_PER_CLIENT = 8192;
+const CIRCUITS_OF_WORKER = 500_000;
+/** Cells that wait may fill so much of all workers' memory, and no more than a quarter of the machine's. */
+const PARKED_BYTES = 2 ** 30;
+const PARKED_SHARE = 1 / 4;
 /** How long a link may take from TCP to NETINFO. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 /** C tor's KeepalivePeriod. */
@@ -61,6 +69,10 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     maxOnionQueueDelayMs: options.maxOnionQueueDelayMs ?? param('MaxOnionQueueDelay'),
     onionQueueCutoffMs: param('onion_queue_wait_cutoff') * 1000,
     circQueueCellsMax: param('circ_max_cell_queue_size'),
+    circuitsPerRelayMax: CIRCUITS_PER_RELAY,
+    circuitsPerClientMax: CIRCUITS_PER_CLIENT,
+    circuitsMax: CIRCUITS_OF_WORKER,
+    parkedBytesMax: Math.floor(Math.min(PARKED_BYTES, totalmem() * PARKED_SHARE) / around.workers),
     ccSendmeInc: param('cc_sendme_inc'),
     paddingEnabled: options.values['ConnectionPadding']?.[0] !== '0',
     padRelays: param('nf_pad_relays') === 1,

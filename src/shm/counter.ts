@@ -137,6 +137,10 @@ export const COUNTER_NAMES = [
   'link_refused_too_many',
   // Relay cells passed on, either way; those for us or from us are none.
   'cells_relayed',
+  // Circuits that there is no room for: on their link, on their worker, for their cells.
+  'circuit_refused_per_link',
+  'circuit_refused_total',
+  'circuit_memory_killed',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

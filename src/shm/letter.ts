@@ -36,6 +36,13 @@ export interface WorkerOptions {
   readonly maxOnionQueueDelayMs: number;
   readonly onionQueueCutoffMs: number;
   readonly circQueueCellsMax: number;
+  /** Circuits that one relay, and one client, may make on one of their links. */
+  readonly circuitsPerRelayMax: number;
+  readonly circuitsPerClientMax: number;
+  /** Circuits of one worker, legs of other workers' circuits included. */
+  readonly circuitsMax: number;
+  /** Bytes of cells that one worker lets wait. */
+  readonly parkedBytesMax: number;
   /** Congestion control parameters for the ntor-v3 answer. */
   readonly ccSendmeInc: number;
   /** Netflow padding, in ms; pad relays too? */

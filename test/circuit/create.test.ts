@@ -299,6 +299,73 @@ describe('circuit ids', () => {
   });
 });
 
+describe('circuits that there is no room for', () => {
+  const relayIdentity = { rsaId: filled(20, 1), ed25519Id: filled(32, 1) };
+
+  test('are bounded on each link, for clients and relays apart, and one that goes makes room', () => {
+    const rig = new Rig({ options: { circuitsPerClientMax: 2, circuitsPerRelayMax: 3 } });
+    const relay = Peer.connect(rig.world, rig.relay, { worker: 0, identity: relayIdentity });
+    const other = Peer.connect(rig.world, rig.relay, { worker: 0 });
+    rig.settle();
+    for (const [peer, max] of [
+      [rig.client, 2],
+      [relay, 3],
+    ] as const) {
+      for (let i = 0; i < max; i++) {
+        new ClientCircuit(peer, ID + i).createFast();
+        rig.settle();
+        peer.expect(Command.CREATED_FAST, ID + i);
+      }
+      for (const full of [new ClientCircuit(peer, ID + 7), new ClientCircuit(peer, ID + 8)]) {
+        if (full.circId === ID + 7) full.createFast();
+        else full.create(rig.own);
+        rig.settle();
+        expect(peer.expect(Command.DESTROY, full.circId)[0]).toBe(DestroyReason.RESOURCELIMIT);
+      }
+    }
+    expect(rig.count('circuit_refused_per_link')).toBe(4);
+    new ClientCircuit(other, ID).createFast();
+    rig.client.send(ID, Command.DESTROY, Uint8Array.of(0));
+    new ClientCircuit(rig.client, ID + 9).createFast();
+    rig.settle();
+    other.expect(Command.CREATED_FAST, ID);
+    rig.client.expect(Command.CREATED_FAST, ID + 9);
+    expect(rig.count('circuit_refused_total')).toBe(0);
+  });
+
+  test('our own circuits on a link take nothing from what its peer may make', () => {
+    const rig = new Rig({ options: { circuitsPerRelayMax: 1 } });
+    rig.openTwo(ID);
+    rig.openTwo(ID + 1);
+    const peer = rig.next.peers[0]!;
+    const sent: number[] = [];
+    peer.onCell = ({ circId, command }) => sent.push(circId, command);
+    new ClientCircuit(peer, 0x77).createFast();
+    rig.settle();
+    expect(sent).toEqual([0x77, Command.CREATED_FAST]);
+  });
+
+  test('are bounded on each worker, over all links', () => {
+    const rig = new Rig({ workers: 2, options: { circuitsMax: 2 } });
+    const other = Peer.connect(rig.world, rig.relay, { worker: 0 });
+    const elsewhere = Peer.connect(rig.world, rig.relay, { worker: 1 });
+    rig.open(ID);
+    rig.open(ID + 1);
+    new ClientCircuit(other, ID).create(rig.own);
+    new ClientCircuit(elsewhere, ID).createFast();
+    rig.settle();
+    expect(other.expect(Command.DESTROY, ID)[0]).toBe(DestroyReason.RESOURCELIMIT);
+    elsewhere.expect(Command.CREATED_FAST, ID);
+    expect(rig.count('circuit_refused_total')).toBe(1);
+    rig.client.send(ID, Command.DESTROY, Uint8Array.of(0));
+    rig.settle();
+    new ClientCircuit(other, ID).createFast();
+    rig.settle();
+    other.expect(Command.CREATED_FAST, ID);
+    expect(rig.count('circuit_refused_per_link')).toBe(0);
+  });
+});
+
 describe('before the answer', () => {
   test('a relay cell on a circuit whose CREATE is queued closes it', () => {
     const rig = new Rig();

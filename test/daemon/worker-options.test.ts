@@ -1,6 +1,7 @@
 /** What workers act on, from torrc and the consensus. */
 
 import { expect, test } from 'bun:test';
+import { totalmem } from 'node:os';
 import { parseIp } from '../../src/bytes/address.ts';
 import { workerOptions } from '../../src/daemon/worker-options.ts';
 import type { ParamName } from '../../src/netdoc/consensus-params.ts';
@@ -47,6 +48,12 @@ test('OutboundBindAddressOR is stronger than OutboundBindAddress, each family fo
   ];
   expect(make(both)).toMatchObject({ bindIpv4: '192.0.2.2', bindIpv6: '2001:db8::1' });
   expect(make([])).toMatchObject({ bindIpv4: null, bindIpv6: null });
+});
+
+test('the memory of waiting cells is shared by the workers, and small beside the machine’s', () => {
+  const { parkedBytesMax } = make([]);
+  expect(parkedBytesMax).toBeGreaterThan(2 ** 20);
+  expect(parkedBytesMax).toBeLessThanOrEqual(Math.min(2 ** 29, totalmem() / 8));
 });
 
 test('it can be lettered', () => {
