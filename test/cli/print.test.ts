@@ -34,7 +34,7 @@ test('the man page has only requests that begin a line on purpose', () => {
       .filter((line) => line.startsWith('.'))
       .map((line) => line.split(' ')[0]),
   );
-  expect([...requests].sort()).toEqual(['.B', '.SH', '.TH', '.TP']);
+  expect([...requests].sort()).toEqual(['.B', '.SH', '.TH', '.TP', '.br']);
 });
 
 test('help names every switch and every option that acts', () => {
