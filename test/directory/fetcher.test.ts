@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeHex } from '../../src/bytes/base.ts';
 import { DirectoryCache } from '../../src/directory/cache.ts';
-import { Fetcher, pickFetchSec } from '../../src/directory/fetcher.ts';
+import { Fetcher, type FetcherConfig, pickFetchSec } from '../../src/directory/fetcher.ts';
 import type { DirectoryReply, DirectoryRequest, Exchange } from '../../src/directory/http-exchange.ts';
 import { Network } from '../../src/directory/network.ts';
 import { type LogRecord, setLogSink, setLogThreshold } from '../../src/log.ts';
@@ -54,7 +54,13 @@ class Bench {
   /** Replaces the answer where it returns one. */
   override: (path: string, port: number) => { status: number; body: string } | null = () => null;
 
-  constructor(intervalSec: number, testing: boolean, seed = 1, startSec = T0 + 5) {
+  constructor(
+    intervalSec: number,
+    testing: boolean,
+    seed = 1,
+    startSec = T0 + 5,
+    delays: Pick<FetcherConfig, 'consensusDelaySec' | 'certificateDelaySec'> = {},
+  ) {
     this.intervalSec = intervalSec;
     this.time = new VirtualTime(startSec);
     this.cache = new DirectoryCache(directory);
@@ -75,6 +81,7 @@ class Bench {
       timing: this.time,
       random,
       testing,
+      ...delays,
     });
   }
 
@@ -142,6 +149,17 @@ test('a start from nothing asks at once for certificates and both flavours, and 
   ]);
   expect(statSync(join(directory, 'cached-consensus')).mode & 0o777).toBe(0o600);
   expect(bench.warnings()).toEqual([]);
+  bench.fetcher.stop();
+});
+
+test('a test network may say that a relay looks later for the first time', async () => {
+  const bench = new Bench(3600, true, 1, T0 + 5, { consensusDelaySec: 20, certificateDelaySec: 40 });
+  bench.fetcher.start();
+  await bench.time.pass(19_000);
+  expect(bench.asked).toEqual([]);
+  await bench.time.pass(2000);
+  expect(bench.asked.map(({ path }) => path.includes('/consensus'))).toContain(true);
+  expect(bench.asked.every(({ atSec }) => atSec >= T0 + 25)).toBe(true);
   bench.fetcher.stop();
 });
 
