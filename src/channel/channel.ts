@@ -109,6 +109,8 @@ export class Channel {
   legCount = 0;
   /** Those of them whose circuits the peer made. */
   createdCount = 0;
+  /** Dials under way that circuits of this channel asked for. */
+  askedDials = 0;
   activeHead = -1;
   activeTail = -1;
   /** When the last circuit left; for idle expiry. */

@@ -12,6 +12,7 @@ import { log, RateLimit, scrub, warnRateLimited } from '../log.ts';
 import { type AddressTable, Admission } from '../shm/address-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Roster } from '../shm/roster.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
 import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time/timer-wheel.ts';
@@ -26,6 +27,7 @@ import {
   OPEN,
 } from './channel.ts';
 import type { ChannelTable } from './channel-table.ts';
+import { DialBudget } from './dial-budget.ts';
 import type { Framer } from './framer.ts';
 import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handshake.ts';
 import { type LinkPadding, PADDING_CELL } from './padding.ts';
@@ -70,6 +72,8 @@ export interface LinksConfig {
   readonly framer: Framer;
   readonly sink: CellSink;
   readonly roster: Roster;
+  /** The newest one that this worker has. */
+  readonly relayIndex: () => RelayIndex;
   readonly halfOpen: AddressTable;
   readonly counters: Scoreboard;
   readonly wheel: TimerWheel;
@@ -90,11 +94,6 @@ const NOTHING = new Uint8Array(0);
 const BAD_IDLE_MS = 3000;
 /** Keepalive periods without a byte written after which C tor calls a connection stuck. */
 const STUCK_PERIODS = 10;
-/**
- * The part of a worker's links that may be dials under way. One to a black hole outlives its deadline by minutes in
- * the kernel, each with a file descriptor, and any client can ask for more of them.
- */
-const DIALS_SHARE = 1 / 4;
 /** C tor warns of a peer's clock that is off by more than an hour. */
 const SKEW_NOTICE_SEC = 3600;
 
@@ -110,10 +109,11 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   /** Newest credentials, for dials. Accepted links carry those of their listener. */
   credentials: LinkCredentials;
   private halfOpenCount = 0;
-  private dialCount = 0;
+  private readonly dials: DialBudget;
 
   constructor(config: LinksConfig, options: WorkerOptions, credentials: LinkCredentials) {
     this.config = config;
+    this.dials = new DialBudget(config.counters, config.relayIndex);
     this.options = options;
     this.credentials = credentials;
   }
@@ -125,11 +125,11 @@ export class Links implements LinkEvents<Link>, TimerTarget {
 
   /** Connections that the kernel is still making, also those that nobody waits for any more. */
   get dialling(): number {
-    return this.dialCount;
+    return this.dials.count;
   }
 
   private isFull(): boolean {
-    return this.config.channels.count + this.dialCount >= this.options.linksMax;
+    return this.config.channels.count + this.dials.count >= this.options.linksMax;
   }
 
   onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): Link | null {
@@ -169,16 +169,17 @@ export class Links implements LinkEvents<Link>, TimerTarget {
 
   /**
    * Dial a peer. Returns the new channel; it opens or closes later, and the sink is told. Null when too many dials
-   * hang already.
+   * hang already. `asker` is the link whose circuit wants it, if one does.
    */
-  dial(target: LinkTarget, rosterHandle: number): Channel | null {
+  dial(target: LinkTarget, rosterHandle: number, asker: Channel | null): Channel | null {
     const nowMs = this.config.beginBatch();
     const { counters, roster, random } = this.config;
-    if (this.isFull() || this.dialCount >= this.options.linksMax * DIALS_SHARE) {
+    if (this.isFull()) {
       counters.add(Counter.link_dial_refused, 1);
       return null;
     }
-    this.dialCount++;
+    const ticket = this.dials.take(target, asker, this.options);
+    if (ticket === null) return null;
     counters.add(Counter.links_dialled, 1);
     if (target.host.length === 16) counters.add(Counter.links_dialled_ipv6, 1);
     const link = this.addLink(true, target.host, target.port, this.credentials, nowMs);
@@ -196,14 +197,14 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       },
       this,
       (wire) => {
-        this.dialCount--;
+        this.dials.giveBack(ticket);
         if (channel.state !== DIALLING) return false;
         channel.state = HANDSHAKING;
         channel.wire = wire;
         return true;
       },
       () => {
-        this.dialCount--;
+        this.dials.giveBack(ticket);
         if (channel.state !== DIALLING) return;
         this.config.beginBatch();
         counters.add(Counter.link_dial_failed, 1);
@@ -290,8 +291,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     else if (error instanceof Malformed) counters.add(Counter.link_handshake_malformed, 1);
     else throw error;
     const text = (): string => `Closing a link to ${scrub(printEndpoint(peerOf(channel)))}: ${error.message}`;
-    if (channel.initiated || this.options.protocolWarnings)
-      warnRateLimited(protocolWarnings, 'protocol', text);
+    if (this.options.protocolWarnings) warnRateLimited(protocolWarnings, 'protocol', text);
     else log.info('protocol', text);
     this.close(channel);
   }

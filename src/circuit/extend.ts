@@ -176,7 +176,8 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
     return;
   }
   if (choice.verdict === 'mine') {
-    const channel = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle);
+    const asker = plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
+    const channel = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle, asker);
     if (channel === null) {
       plane.roster.remove(choice.handle);
       refuse(plane, row, Counter.extend_dial_failed, DestroyReason.CONNECTFAILED);

@@ -45,8 +45,11 @@ export interface DialTarget {
   readonly port: number;
 }
 
-/** Opens a channel: set by the worker. Returns it at once, still dialling, or null when it cannot even be tried. */
-export type Dial = (target: DialTarget, rosterHandle: number) => Channel | null;
+/**
+ * Opens a channel because a circuit of `asker` wants it: set by the worker. Returns it at once, still dialling, or null
+ * when it cannot even be tried.
+ */
+export type Dial = (target: DialTarget, rosterHandle: number, asker: Channel) => Channel | null;
 
 export interface CircuitPlane {
   readonly worker: number;

@@ -25,6 +25,9 @@ const CIRCUITS_OF_WORKER = 500_000;
 /** Cells that wait may fill so much of all workers' memory, and no more than a quarter of the machine's. */
 const PARKED_BYTES = 2 ** 30;
 const PARKED_SHARE = 1 / 4;
+/** Dials under way that the peer of one link may have asked for: anyone, and a relay that the consensus lists. */
+const DIALS_PER_LINK = 16;
+const DIALS_PER_RELAY = 128;
 /** How long a link may take from TCP to NETINFO. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 /** C tor's KeepalivePeriod. */
@@ -83,6 +86,8 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     halfOpenPerAddressMax: options.testingTorNetwork ? HALF_OPEN_PER_ADDRESS_TESTING : HALF_OPEN_PER_ADDRESS,
     halfOpenMax: HALF_OPEN_MAX,
     linksMax: linksMax(around.files, around.workers),
+    dialsPerLinkMax: DIALS_PER_LINK,
+    dialsPerRelayMax: DIALS_PER_RELAY,
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
     keepaliveMs: KEEPALIVE_MS,
     extendTimeoutMs: EXTEND_TIMEOUT_MS,

@@ -141,6 +141,9 @@ export const COUNTER_NAMES = [
   'circuit_refused_per_link',
   'circuit_refused_total',
   'circuit_memory_killed',
+  // Dials that were not made because this link asked for too many, or the consensus does not list their target.
+  'link_dial_refused_per_link',
+  'link_dial_refused_unlisted',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

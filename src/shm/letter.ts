@@ -57,6 +57,9 @@ export interface WorkerOptions {
   readonly halfOpenMax: number;
   /** Links that one worker may have, open or not. */
   readonly linksMax: number;
+  /** Dials under way that one link may have asked for: any peer's, and a listed relay's. */
+  readonly dialsPerLinkMax: number;
+  readonly dialsPerRelayMax: number;
   readonly handshakeTimeoutMs: number;
   /** After so long without a write, an open link gets a padding cell; after ten times that, a stuck one is closed. */
   readonly keepaliveMs: number;

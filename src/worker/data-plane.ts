@@ -109,6 +109,7 @@ export class DataPlane {
         framer: new Framer(dispatch, this.carries),
         sink: this.circuits,
         roster,
+        relayIndex: () => this.plane.relayIndex,
         halfOpen: config.halfOpen,
         counters,
         wheel: this.wheel,
@@ -123,7 +124,7 @@ export class DataPlane {
       config.credentials,
     );
     this.plane.edge = new RefusingEdge(this.plane);
-    this.plane.dial = (target, rosterHandle) => this.links.dial(target, rosterHandle);
+    this.plane.dial = (target, rosterHandle, asker) => this.links.dial(target, rosterHandle, asker);
   }
 
   private makePlane(): CircuitPlane {

@@ -186,7 +186,7 @@ describe('dials', () => {
     const { links } = rig.relay.workers[0]!.data;
     const target = { rsaId: filled(20, 1), ed25519Id: null, host: NEXT_HOST, port: 1 };
     let dialled = 0;
-    while (links.dial(target, -1) !== null) dialled++;
+    while (links.dial(target, -1, null) !== null) dialled++;
     expect(dialled).toBe(100);
     const circuit = rig.open();
     circuit.extend(rig.next.hop);

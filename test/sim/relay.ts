@@ -48,6 +48,8 @@ export const OPTIONS: WorkerOptions = {
   handshakeTimeoutMs: 30_000,
   keepaliveMs: 300_000,
   linksMax: 10_000,
+  dialsPerLinkMax: 1000,
+  dialsPerRelayMax: 1000,
   extendTimeoutMs: 60_000,
 };
 
