@@ -7,16 +7,14 @@
  */
 import { LinkHandshake } from '../channel/handshake.ts';
 import type { Links } from '../channel/links.ts';
-import { dial, type Listening, listenOn } from '../channel/tls.ts';
+import { dial, listenOn } from '../channel/tls.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import { RandomPool } from '../circuit/random-pool.ts';
 import { curve25519FromSecret, generateCurve25519 } from '../crypto/curve25519.ts';
-import { dupFd, isFault } from '../libc.ts';
 import { log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import type {
-  LentListener,
   LetterToWorker,
   OnionKeysLetter,
   RelayIndexBlock,
@@ -30,6 +28,7 @@ import { Roster } from '../shm/roster.ts';
 import { Scoreboard } from '../shm/scoreboard.ts';
 import { BatchClock, wallSec } from '../time/clock.ts';
 import { DataPlane } from './data-plane.ts';
+import { Listeners } from './listeners.ts';
 
 export type StartLetter = Extract<LetterToWorker, { kind: 'start' }>;
 
@@ -45,7 +44,7 @@ export class Loop {
   readonly counters: Scoreboard;
   private readonly clock = new BatchClock();
   private readonly bells: Doorbell[] = [];
-  private readonly listening: { fd: number; endpoint: LentListener['endpoint']; listener: Listening }[] = [];
+  private readonly listeners = new Listeners((fd, credentials) => listenOn(fd, credentials, this.links));
   private armed = false;
   private flushTimer: ReturnType<typeof setTimeout> | null = null;
   private ticker: ReturnType<typeof setInterval> | null = null;
@@ -83,7 +82,7 @@ export class Loop {
       handshake: (config) => new LinkHandshake(config),
     });
     for (const pair of letter.rings) this.attach(pair);
-    this.takeListeners(letter.listeners, letter.credentials);
+    this.listeners.take(letter.listeners, letter.credentials);
     this.ticker = setInterval(this.onWake, TICK_MS);
     this.beginBatch();
   }
@@ -136,27 +135,10 @@ export class Loop {
     this.beginBatch();
   }
 
-  /** Take the lent listening sockets. Each is duplicated per generation of credentials, the lent fd stays ours. */
-  private takeListeners(listeners: readonly LentListener[], credentials: LinkCredentials): void {
-    for (const { fd, endpoint } of listeners) {
-      this.listening.push({ fd, endpoint, listener: this.listen(fd, credentials) });
-    }
-  }
-
-  private listen(fd: number, credentials: LinkCredentials): Listening {
-    const copy = dupFd(fd);
-    if (isFault(copy)) throw new Error(`could not duplicate a listening socket: ${copy.text}`);
-    return listenOn(copy, credentials, this.links);
-  }
-
   /** A new link key: later connections get it, those already accepted go on with theirs. */
   setCredentials(credentials: LinkCredentials): void {
     this.links.credentials = credentials;
-    for (const entry of this.listening) {
-      const fresh = this.listen(entry.fd, credentials);
-      entry.listener.stop();
-      entry.listener = fresh;
-    }
+    this.listeners.renew(credentials);
   }
 
   setOnionKeys(onionKeys: OnionKeysLetter): void {
@@ -189,8 +171,7 @@ export class Loop {
 
   /** Accept no more connections and circuits. */
   closeListeners(): void {
-    for (const { listener } of this.listening) listener.stop();
-    this.listening.length = 0;
+    this.listeners.close();
     this.plane.hibernating = true;
   }
 
