@@ -142,10 +142,6 @@ export class Network implements PublishView {
     return this.#missingRequired;
   }
 
-  get assumeReachable(): boolean {
-    return this.param('assume-reachable') === 1;
-  }
-
   ownListing(nowSec: number): { listed: boolean; stale: boolean; validAfterSec: number } | null {
     const consensus = this.newest;
     if (consensus === null || !isLive(consensus, nowSec)) return null;

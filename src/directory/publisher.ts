@@ -4,7 +4,9 @@
  * The descriptor is dirty when something in it changed that others act on, when it is 18 hours old, or when the
  * authorities seem not to have it. A dirty one is built, signed and posted to every authority, each with a backoff
  * of its own; what an authority refuses is not sent again unchanged. Whether anything may be published at all is
- * decided first, and the operator is told once which line would change that.
+ * decided first at every look, and the operator is told once which line would change that; uploads under way when
+ * it is forbidden are withdrawn. Ages are measured by the clock that never jumps; only what a descriptor or a
+ * consensus says of itself is by the wall clock.
  *
  * @source dir-spec "Uploading server descriptors"; tor-spec "Subprotocol versioning"
  */
@@ -18,13 +20,15 @@ import type { AddressChoice } from './published-address.ts';
 import { Backoff, type CancelTimer, type RandomUnit, type Timing } from './timing.ts';
 
 /** A descriptor older than this is made anew whatever happens. */
-const REGENERATE_SEC = 18 * 3600;
+const REGENERATE_MS = 18 * 3_600_000;
 /** A descriptor that the authorities seem not to have is made anew so often. */
-const FAST_RETRY_SEC = 90 * 60;
+const FAST_RETRY_MS = 90 * 60_000;
 /** Bandwidth moves a descriptor only so often, by such a factor, and only in a relay's first day. */
-const BANDWIDTH_CHANGE_SEC = 3 * 3600;
+const BANDWIDTH_CHANGE_MS = 3 * 3_600_000;
 const BANDWIDTH_CHANGE_FACTOR = 2;
 const BANDWIDTH_CHANGE_UPTIME_SEC = 24 * 3600;
+/** A clock that went back by less than this may not make a descriptor look older than the one before. */
+const SMALL_STEP_SEC = 60;
 /** How often all of this is looked at. */
 const CHECK_MS = 60_000;
 
@@ -49,8 +53,6 @@ export interface PublishView {
   readonly hasConsensus: boolean;
   /** The part of what the consensus requires of relays that we lack, as a protocol list; empty: nothing. */
   readonly missingRequired: string;
-  /** The consensus parameter `assume-reachable`. */
-  readonly assumeReachable: boolean;
   /** How the live consensus lists us; null when there is no live consensus. */
   ownListing(nowSec: number): { listed: boolean; stale: boolean; validAfterSec: number } | null;
 }
@@ -78,7 +80,11 @@ export interface PublisherConfig {
 export type UploadState = 'waiting' | 'sending' | 'accepted' | 'refused' | 'failed';
 
 interface Published {
-  readonly atSec: number;
+  readonly reason: string;
+  /** When it was made: monotonic. */
+  readonly atMs: number;
+  /** The date that it bears: wall clock. */
+  readonly datedSec: number;
   readonly bytesPerSec: number;
   readonly address: AddressChoice;
 }
@@ -89,8 +95,9 @@ export class Publisher {
   readonly #uploads: Upload[];
   #dirtyReason: string | null = 'the relay just started';
   #published: Published | null = null;
-  #lastBandwidthChangeSec = 0;
+  #lastBandwidthChangeMs = Number.NEGATIVE_INFINITY;
   #cancelCheck: CancelTimer | null = null;
+  #isHeld = false;
   #lastSaid = '';
   #lastMissing = '';
   #stopped = true;
@@ -137,37 +144,53 @@ export class Publisher {
     this.#cancelCheck?.();
     this.#cancelCheck = this.#config.timing.after(CHECK_MS, () => this.check());
     const settings = this.#config.settings();
-    const nowSec = this.#config.timing.nowSec();
-    this.#dirtyReason ??= this.#findReason(settings, nowSec);
-    if (this.#dirtyReason === null || !this.#mayPublish(settings)) return;
-    this.#publish(this.#dirtyReason, settings, nowSec);
+    if (!this.#mayPublish(settings)) {
+      this.#hold();
+      return;
+    }
+    if (this.#isHeld) this.#lastSaid = '';
+    this.#isHeld = false;
+    this.#dirtyReason ??= this.#findReason(settings);
+    if (this.#dirtyReason !== null) this.#publish(this.#dirtyReason, settings);
+  }
+
+  /** Withdraw what is under way. A descriptor that did not reach everyone is made anew once that is allowed. */
+  #hold(): void {
+    this.#isHeld = true;
+    for (const upload of this.#uploads) {
+      if (upload.withdraw()) this.#dirtyReason ??= this.#published!.reason;
+    }
   }
 
   /** Say why a new descriptor is due, or null. */
-  #findReason(settings: PublishSettings, nowSec: number): string | null {
+  #findReason(settings: PublishSettings): string | null {
     const published = this.#published;
     if (published === null) return null;
     if (!sameChoice(published.address, settings.address)) return 'the address changed';
-    if (this.#bandwidthChanged(published, settings, nowSec)) return 'bandwidth has changed';
-    const age = nowSec - published.atSec;
-    if (age > REGENERATE_SEC) return 'time for new descriptor';
-    if (age <= FAST_RETRY_SEC) return null;
-    const listing = this.#config.network.ownListing(nowSec);
+    if (this.#bandwidthChanged(published, settings)) return 'bandwidth has changed';
+    const { timing, network } = this.#config;
+    const ageMs = timing.nowMs() - published.atMs;
+    if (ageMs > REGENERATE_MS) return 'time for new descriptor';
+    if (ageMs <= FAST_RETRY_MS) return null;
+    const listing = network.ownListing(timing.nowSec());
     if (listing === null) return null;
     if (!listing.listed) return 'not listed in consensus';
-    return listing.stale && listing.validAfterSec > published.atSec ? 'listed as stale in consensus' : null;
+    return listing.stale && listing.validAfterSec > published.datedSec
+      ? 'listed as stale in consensus'
+      : null;
   }
 
-  #bandwidthChanged(published: Published, settings: PublishSettings, nowSec: number): boolean {
+  #bandwidthChanged(published: Published, settings: PublishSettings): boolean {
     if (this.#config.uptimeSec() > BANDWIDTH_CHANGE_UPTIME_SEC) return false;
     const before = published.bytesPerSec;
     const now = this.#config.observedBytesPerSec();
     const fromOrToZero = before !== now && (before === 0 || now === 0);
     const much = now > before * BANDWIDTH_CHANGE_FACTOR || now < before / BANDWIDTH_CHANGE_FACTOR;
     if (!fromOrToZero && !much) return false;
-    const longAgo = this.#lastBandwidthChangeSec + BANDWIDTH_CHANGE_SEC < nowSec;
+    const nowMs = this.#config.timing.nowMs();
+    const longAgo = this.#lastBandwidthChangeMs + BANDWIDTH_CHANGE_MS < nowMs;
     if (!longAgo && !settings.testing && before !== 0) return false;
-    this.#lastBandwidthChangeSec = nowSec;
+    this.#lastBandwidthChangeMs = nowMs;
     return true;
   }
 
@@ -177,9 +200,8 @@ export class Publisher {
       return false;
     }
     const problem = settings.address.problem;
-    const assumed = settings.assumeReachable || this.#config.network.assumeReachable;
-    if (problem !== null || !assumed) {
-      this.#sayOnce('notice', explainUnpublished(settings.address, assumed));
+    if (problem !== null || !settings.assumeReachable) {
+      this.#sayOnce('notice', explainUnpublished(settings.address, settings.assumeReachable));
       return false;
     }
     if (this.#uploads.length === 0) {
@@ -224,9 +246,8 @@ export class Publisher {
     log[severity]('or', text);
   }
 
-  #publish(reason: string, settings: PublishSettings, nowSec: number): void {
-    // Authorities keep the newer of two descriptors, so no two may bear the same second.
-    const publishedSec = Math.max(nowSec, (this.#published?.atSec ?? 0) + 1);
+  #publish(reason: string, settings: PublishSettings): void {
+    const publishedSec = this.#pickDate();
     let built: BuiltDescriptor;
     try {
       built = this.#config.buildDescriptor(reason, publishedSec);
@@ -239,7 +260,9 @@ export class Publisher {
     this.#dirtyReason = null;
     this.#lastSaid = '';
     this.#published = {
-      atSec: publishedSec,
+      reason,
+      atMs: this.#config.timing.nowMs(),
+      datedSec: publishedSec,
       bytesPerSec: this.#config.observedBytesPerSec(),
       address: settings.address,
     };
@@ -248,6 +271,16 @@ export class Publisher {
     else log.info('or', text);
     const body = new TextEncoder().encode(built.descriptor + built.extraInfo);
     for (const upload of this.#uploads) upload.begin(body, reason, settings.testing);
+  }
+
+  /**
+   * Date a descriptor. Authorities keep the newer of two, so no two may bear the same second; but after a clock was
+   * set back, the date is the new clock's.
+   */
+  #pickDate(): number {
+    const nowSec = this.#config.timing.nowSec();
+    const nextSec = (this.#published?.datedSec ?? 0) + 1;
+    return nextSec - nowSec <= SMALL_STEP_SEC ? Math.max(nowSec, nextSec) : nowSec;
   }
 }
 
@@ -275,6 +308,15 @@ class Upload {
     this.#cancelRetry = null;
     this.#pending?.abort();
     this.#pending = null;
+  }
+
+  /** Give up an upload that has no final answer yet. Returns whether there was one. */
+  withdraw(): boolean {
+    if (this.state !== 'sending' && this.state !== 'failed') return false;
+    this.cancel();
+    this.state = 'waiting';
+    this.reason = '';
+    return true;
   }
 
   begin(body: Uint8Array, genReason: string, testing: boolean): void {

@@ -53,9 +53,10 @@ type Outcome = number | string | [number, string] | { notNew: true };
 class Bench {
   readonly time = new VirtualTime(T0);
   readonly requests: DirectoryRequest[] = [];
+  aborted = 0;
   readonly built: { reason: string; publishedSec: number }[] = [];
   settings: PublishSettings = { publish: true, assumeReachable: true, testing: false, address: HERE };
-  network = { hasConsensus: true, missingRequired: '', assumeReachable: false };
+  network = { hasConsensus: true, missingRequired: '' };
   listing: { listed: boolean; stale: boolean; validAfterSec: number } | null = null;
   bytesPerSec = 0;
   uptimeOffsetSec = 0;
@@ -67,7 +68,10 @@ class Bench {
     const names = new Map(authorities.map((each) => [each.dir.port, each.nickname]));
     const exchange: Exchange = (request) => {
       this.requests.push(request);
-      return { reply: this.#answer(names.get(request.endpoint.port)!), abort: () => undefined };
+      const abort = () => {
+        this.aborted++;
+      };
+      return { reply: this.#answer(names.get(request.endpoint.port)!), abort };
     };
     this.publisher = new Publisher({
       authorities,
@@ -107,9 +111,6 @@ function bindView(bench: Bench) {
     },
     get missingRequired() {
       return bench.network.missingRequired;
-    },
-    get assumeReachable() {
-      return bench.network.assumeReachable;
     },
     ownListing: () => bench.listing,
   };
@@ -269,12 +270,133 @@ test('what is missing is told in one message with all lines to write, once', asy
   expect(bench.requests.length).toBe(3);
 });
 
-test("the network's own assume-reachable stands for AssumeReachable", async () => {
+const FORBIDDEN: [string, (bench: Bench) => void][] = [
+  [
+    'PublishServerDescriptor 0',
+    (bench) => {
+      bench.settings = { ...bench.settings, publish: false };
+    },
+  ],
+  [
+    'AssumeReachable 0',
+    (bench) => {
+      bench.settings = { ...bench.settings, assumeReachable: false };
+    },
+  ],
+  [
+    'a problem with the address',
+    (bench) => {
+      bench.settings = { ...bench.settings, address: NOWHERE };
+    },
+  ],
+  [
+    'a consensus that requires what we lack',
+    (bench) => {
+      bench.network = { hasConsensus: true, missingRequired: 'HSDir=2' };
+    },
+  ],
+];
+
+test.each(FORBIDDEN)(
+  '%s withdraws uploads that wait for their retry, and later makes a new descriptor',
+  async (_name, forbid) => {
+    const bench = new Bench();
+    const { settings, network } = bench;
+    bench.outcomes = { a: 'timeout', b: 503 };
+    bench.publisher.start();
+    await settle();
+    expect(bench.publisher.uploads().map(({ state }) => state)).toEqual(['failed', 'failed', 'accepted']);
+    forbid(bench);
+    bench.publisher.check();
+    expect(bench.publisher.uploads().map(({ state }) => state)).toEqual(['waiting', 'waiting', 'accepted']);
+    bench.outcomes = {};
+    await bench.time.pass(5 * HOUR_MS);
+    expect(bench.requests.length).toBe(3);
+    bench.settings = settings;
+    bench.network = network;
+    await bench.time.pass(60_000);
+    expect(bench.built.map(({ reason }) => reason)).toEqual([
+      'the relay just started',
+      'the relay just started',
+    ]);
+    expect(bench.built[1]!.publishedSec).toBeGreaterThan(T0 + 5 * 3600);
+    expect(bench.requests.length).toBe(6);
+    expect(bench.publisher.uploads().map(({ state }) => state)).toEqual(['accepted', 'accepted', 'accepted']);
+  },
+);
+
+test('an upload on its way is withdrawn too; what all have is not made again, and each ban is told', async () => {
   const bench = new Bench();
-  bench.settings = { ...bench.settings, assumeReachable: false };
-  bench.network.assumeReachable = true;
+  const { settings } = bench;
   bench.publisher.start();
-  expect(bench.requests.length).toBe(3);
+  bench.settings = { ...settings, assumeReachable: false };
+  bench.publisher.check();
+  expect(bench.aborted).toBe(3);
+  await settle();
+  expect(bench.publisher.uploads().map(({ state }) => state)).toEqual(['waiting', 'waiting', 'waiting']);
+  bench.settings = settings;
+  await bench.time.pass(60_000);
+  expect(bench.built.length).toBe(2);
+  bench.settings = { ...settings, assumeReachable: false };
+  await bench.time.pass(HOUR_MS);
+  bench.settings = settings;
+  await bench.time.pass(HOUR_MS);
+  expect(bench.built.length).toBe(2);
+  const told = bench.said('notice').filter((text) => text.startsWith('Publishing nothing'));
+  expect(told.length).toBe(2);
+  bench.settings = { ...settings, assumeReachable: false };
+  await bench.time.pass(HOUR_MS);
+  expect(bench.said('notice').filter((text) => text.startsWith('Publishing nothing')).length).toBe(3);
+});
+
+test.each([-1, 1])('a clock that jumps by %p day moves no age', async (days) => {
+  const bench = new Bench();
+  bench.listing = { listed: true, stale: false, validAfterSec: T0 };
+  bench.publisher.start();
+  await bench.time.pass(HOUR_MS);
+  bench.time.jump(days * 86_400);
+  bench.listing = { listed: false, stale: false, validAfterSec: T0 };
+  await bench.time.pass(HOUR_MS / 2);
+  expect(bench.built.length).toBe(1);
+  await bench.time.pass(60_000);
+  expect(bench.built[1]!.reason).toBe('not listed in consensus');
+  bench.listing = { listed: true, stale: false, validAfterSec: T0 };
+  bench.time.jump(-days * 86_400);
+  await bench.time.pass(18 * HOUR_MS);
+  expect(bench.built.length).toBe(2);
+  await bench.time.pass(60_000);
+  expect(bench.built[2]!.reason).toBe('time for new descriptor');
+  expect(bench.built[2]!.publishedSec).toBe(bench.time.nowSec());
+});
+
+test.each([-1, 1])(
+  'after a jump by %p day a new descriptor bears the date of the new clock',
+  async (days) => {
+    const bench = new Bench();
+    bench.bytesPerSec = 100_000;
+    bench.publisher.start();
+    await bench.time.pass(60_000);
+    bench.time.jump(days * 86_400);
+    bench.publisher.markDirty('clock jumped');
+    expect(bench.built[1]).toEqual({ reason: 'clock jumped', publishedSec: T0 + 60 + days * 86_400 });
+    bench.bytesPerSec = 300_000;
+    await bench.time.pass(60_000);
+    expect(bench.built[2]!.reason).toBe('bandwidth has changed');
+    bench.bytesPerSec = 900_000;
+    bench.time.jump(-days * 86_400);
+    await bench.time.pass(2 * HOUR_MS);
+    expect(bench.built.length).toBe(3);
+    await bench.time.pass(HOUR_MS + 60_000);
+    expect(bench.built[3]!.reason).toBe('bandwidth has changed');
+  },
+);
+
+test('a clock that steps back by seconds makes no descriptor look older than the one before', () => {
+  const bench = new Bench();
+  bench.publisher.start();
+  bench.time.jump(-30);
+  bench.publisher.markDirty('clock jumped');
+  expect(bench.built[1]!.publishedSec).toBe(T0 + 1);
 });
 
 test('PublishServerDescriptor 0 publishes nothing', async () => {

@@ -141,7 +141,7 @@ test('a publisher reaches each authority once it behaves, and leaves one alone t
   const here = { ipv4: { host: new Uint8Array([127, 0, 0, 1]), port: 1 }, ipv6: null, problem: null };
   const publisher = new Publisher({
     authorities: [willing, strict, moody].map(({ paper }) => paper.authority),
-    network: { hasConsensus: false, missingRequired: '', assumeReachable: false, ownListing: () => null },
+    network: { hasConsensus: false, missingRequired: '', ownListing: () => null },
     exchange: makeHttpExchange(SOCKET_TIME),
     timing: time,
     random: seededRandom(5),
