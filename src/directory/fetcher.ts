@@ -3,8 +3,9 @@
  *
  * Both consensus flavours soon after they stop being fresh, at a random moment that spreads all relays; the
  * authorities' certificates when one is missing or has expired, or when a consensus waits for one. A failure
- * moves on to another authority and waits ever longer. Dates are compared with the wall clock once a minute, so
- * that a clock that jumps or a host that slept moves no fetch by more than that.
+ * moves on to another authority and waits ever longer. Retries and waits are measured by the clock that never
+ * jumps. Only the dates of consensuses and certificates are by the wall clock; they are compared with it at least
+ * once a minute, and a consensus that is not valid by it, be it expired or still to come, is replaced.
  *
  * @source dir-spec "Downloading network-status documents", "Downloading certificates from directory authorities"
  */
@@ -23,7 +24,8 @@ import { Backoff, type CancelTimer, pickBetween, type RandomUnit, type Timing } 
 /** A directory cache waits this long after a consensus is no longer fresh, as clocks differ a little. */
 const CACHING_DELAY_SEC = 120;
 /** A consensus that waits for certificates is given up for a newer one after this. */
-const CERTIFICATE_WAIT_SEC = 20 * 60;
+const CERTIFICATE_WAIT_MS = 20 * 60_000;
+const CERTIFICATE_WAIT_TESTING_MS = 5000;
 /** Ask for a consensus only if it is newer than ours by this. */
 const IF_MODIFIED_DELAY_SEC = 180;
 /** Longest wait between two looks at the wall clock. */
@@ -57,8 +59,10 @@ export interface FetcherConfig {
 interface Errand {
   readonly name: string;
   readonly backoff: Backoff;
-  /** Wall clock, seconds; when to look next. */
-  dueSec: number;
+  /** Date of the next fetch, as a live consensus has it: wall clock, seconds. Null: `dueMs` counts. */
+  dueSec: number | null;
+  /** When a wait or the time before a retry ends: monotonic, milliseconds. */
+  dueMs: number;
   pending: PendingExchange | null;
   cancelTimer: CancelTimer | null;
 }
@@ -91,11 +95,11 @@ export class Fetcher {
       log.warn('dir', 'No directory authority signs consensuses: check the DirAuthority lines (v3ident=).');
       return;
     }
-    const { timing, certificateDelaySec = 0, consensusDelaySec = 0 } = this.#config;
+    const { certificateDelaySec = 0, consensusDelaySec = 0 } = this.#config;
     this.#after(this.#certificateErrand, certificateDelaySec, () => this.#lookAtCertificates());
     for (const flavour of FLAVOURS) {
       const errand = this.#consensusErrands.get(flavour)!;
-      errand.dueSec = timing.nowSec() + consensusDelaySec;
+      this.#wait(errand, consensusDelaySec * 1000);
       this.#after(errand, consensusDelaySec, () => this.#scheduleConsensus(flavour));
     }
   }
@@ -117,15 +121,23 @@ export class Fetcher {
     }
   }
 
-  /** When the next consensus of a flavour is asked for: wall clock, seconds. */
+  /** When the next consensus of a flavour is asked for: wall clock as it is now, seconds. */
   nextFetchSec(flavour: ConsensusFlavour): number {
-    return this.#consensusErrands.get(flavour)!.dueSec;
+    const { timing } = this.#config;
+    const { dueSec, dueMs } = this.#consensusErrands.get(flavour)!;
+    return dueSec ?? timing.nowSec() + Math.ceil(Math.max(0, dueMs - timing.nowMs()) / 1000);
   }
 
   #makeErrand(name: string): Errand {
     const { testing, random } = this.#config;
     const backoff = testing ? new Backoff(1000, 5000, random) : new Backoff(10_000, 3_600_000, random);
-    return { name, backoff, dueSec: 0, pending: null, cancelTimer: null };
+    return { name, backoff, dueSec: null, dueMs: 0, pending: null, cancelTimer: null };
+  }
+
+  /** Make an errand due after a time, whatever the wall clock does meanwhile. */
+  #wait(errand: Errand, delayMs: number): void {
+    errand.dueSec = null;
+    errand.dueMs = this.#config.timing.nowMs() + delayMs;
   }
 
   // Consensuses
@@ -135,10 +147,12 @@ export class Fetcher {
     const consensus = this.#config.network.consensus(flavour);
     const errand = this.#consensusErrands.get(flavour)!;
     errand.backoff.reset();
-    errand.dueSec =
-      consensus !== null && isLive(consensus, nowSec) ? pickFetchSec(consensus, this.#config.random) : nowSec;
+    this.#wait(errand, 0);
+    if (consensus !== null && isLive(consensus, nowSec)) {
+      errand.dueSec = pickFetchSec(consensus, this.#config.random);
+    }
     this.#armConsensus(flavour, errand);
-    if (errand.dueSec > nowSec) {
+    if (errand.dueSec !== null && errand.dueSec > nowSec) {
       log.info('dir', `The next ${flavour} consensus is fetched at ${printTime(errand.dueSec)} UTC.`);
     }
   }
@@ -147,11 +161,10 @@ export class Fetcher {
     this.#arm(errand, () => {
       const nowSec = this.#config.timing.nowSec();
       const consensus = this.#config.network.consensus(flavour);
-      const isDue = nowSec >= errand.dueSec;
-      // A clock that jumped past valid-until makes a consensus of any date due.
-      const isIdle = errand.backoff.failures === 0 && !this.#config.network.isWaiting(flavour);
-      const isDead = isIdle && (consensus === null || nowSec > consensus.validUntilSec);
-      if (isDue || isDead) this.#fetchConsensus(flavour, errand);
+      const isDue = this.#msUntilDue(errand) <= 0;
+      // A clock that jumped out of the time for which the consensus is valid makes the date void.
+      const isVoid = errand.dueSec !== null && (consensus === null || !isLive(consensus, nowSec));
+      if (isDue || isVoid) this.#fetchConsensus(flavour, errand);
       else this.#armConsensus(flavour, errand);
     });
   }
@@ -188,7 +201,7 @@ export class Fetcher {
         return;
       case 'needs-certificates':
         log.info('dir', `The ${errand.name} waits for ${verdict.missing.length} certificates.`);
-        errand.dueSec = this.#config.timing.nowSec() + (this.#config.testing ? 5 : CERTIFICATE_WAIT_SEC);
+        this.#wait(errand, this.#config.testing ? CERTIFICATE_WAIT_TESTING_MS : CERTIFICATE_WAIT_MS);
         this.#armConsensus(flavour, errand);
         this.#lookAtCertificates();
         return;
@@ -238,9 +251,9 @@ export class Fetcher {
     const path = this.#wantedCertificates();
     if (path === null) {
       errand.backoff.reset();
-      errand.dueSec = this.#config.timing.nowSec() + LOOK_MS / 1000;
+      this.#wait(errand, LOOK_MS);
       this.#armCertificates();
-    } else if (this.#config.timing.nowSec() >= errand.dueSec || errand.backoff.failures === 0) {
+    } else if (this.#msUntilDue(errand) <= 0 || errand.backoff.failures === 0) {
       this.#fetchCertificates(path);
     } else {
       this.#armCertificates();
@@ -341,7 +354,7 @@ export class Fetcher {
   #fail(errand: Errand, authority: DirectoryAuthority, why: string): void {
     this.#shunned.add(authority);
     const delayMs = errand.backoff.fail();
-    errand.dueSec = this.#config.timing.nowSec() + Math.max(1, Math.round(delayMs / 1000));
+    this.#wait(errand, delayMs);
     const text = `Fetching ${errand.name}: authority ${authority.nickname} ${why}. Asking again in ${Math.round(delayMs / 1000)} s.`;
     const patience = this.#config.testing ? FAILURES_TO_WARN_TESTING : FAILURES_TO_WARN;
     const isLate = errand.backoff.failures >= patience && this.#isWanted(errand);
@@ -361,11 +374,16 @@ export class Fetcher {
     errand.cancelTimer?.();
     errand.cancelTimer = null;
     if (!this.#running) return;
-    const waitMs = Math.max(0, (errand.dueSec - this.#config.timing.nowSec()) * 1000);
+    const waitMs = Math.max(0, this.#msUntilDue(errand));
     errand.cancelTimer = this.#config.timing.after(Math.min(waitMs, LOOK_MS), () => {
       errand.cancelTimer = null;
       if (errand.pending === null) run();
     });
+  }
+
+  #msUntilDue({ dueSec, dueMs }: Errand): number {
+    const { timing } = this.#config;
+    return dueSec === null ? dueMs - timing.nowMs() : (dueSec - timing.nowSec()) * 1000;
   }
 
   /** Pick an authority at random by weight, one that failed lately only when all have. */

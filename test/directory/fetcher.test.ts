@@ -294,6 +294,59 @@ test('a clock that jumps past valid-until makes the fetch due within a minute', 
   bench.fetcher.stop();
 });
 
+test('a clock that jumps to before valid-after replaces the consensus, if ever more seldom', async () => {
+  const bench = new Bench(3600, false);
+  bench.fetcher.start();
+  await bench.time.pass(1000);
+  const before = bench.consensusFetches('ns').length;
+  bench.time.jump(-DAY);
+  await bench.time.pass(61_000);
+  expect(bench.consensusFetches('ns').length).toBe(before + 1);
+  await bench.time.pass(6 * 3600_000);
+  const more = bench.consensusFetches('ns').length - before;
+  expect(more).toBeGreaterThan(5);
+  expect(more).toBeLessThan(120);
+  bench.fetcher.stop();
+});
+
+test.each([-1, 1])('a clock that jumps by %p day neither stops nor hastens retries', async (days) => {
+  const monotonic = async (jumpSec: number) => {
+    const bench = new Bench(3600, false, 3);
+    for (const { authority } of PAPERS) bench.down.add(authority.dir.port);
+    bench.fetcher.start();
+    await bench.time.pass(30 * 60_000);
+    bench.time.jump(jumpSec);
+    const fetched: number[] = [];
+    for (let minute = 0; minute < 240; minute++) {
+      await bench.time.pass(60_000);
+      fetched.push(bench.asked.length);
+    }
+    bench.fetcher.stop();
+    return fetched;
+  };
+  const steady = await monotonic(0);
+  expect(steady.at(-1)).toBeGreaterThan(10);
+  expect(await monotonic(days * DAY)).toEqual(steady);
+});
+
+test.each([-1, 1])('a wait for certificates is as long when the clock jumps by %p day', async (days) => {
+  const bench = new Bench(3600, false);
+  bench.override = (path) => (path.startsWith('/tor/keys/') ? { status: 404, body: '' } : null);
+  bench.fetcher.start();
+  await bench.time.pass(1000);
+  expect(bench.network.isWaiting('ns')).toBe(true);
+  expect(bench.consensusFetches('ns').length).toBe(1);
+  const { length } = bench.asked;
+  bench.time.jump(days * DAY);
+  expect(bench.fetcher.nextFetchSec('ns') - bench.time.nowSec()).toBe(20 * 60 - 1);
+  await bench.time.pass(19 * 60_000);
+  expect(bench.consensusFetches('ns').length).toBe(1);
+  expect(bench.asked.length).toBeGreaterThan(length);
+  await bench.time.pass(2 * 60_000);
+  expect(bench.consensusFetches('ns').length).toBe(2);
+  bench.fetcher.stop();
+});
+
 test('a stopped fetcher lets go of every timer', async () => {
   const bench = new Bench(3600, false);
   bench.fetcher.start();
