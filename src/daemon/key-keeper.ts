@@ -69,7 +69,7 @@ export class KeyKeeper {
   private delivery: KeyDelivery | null = null;
   private nextLinkMs = 0;
   private nextLookMs = 0;
-  private warnedSec = 0;
+  private warnedMs = Number.NEGATIVE_INFINITY;
   private work: Promise<void> = Promise.resolve();
 
   /**
@@ -224,7 +224,7 @@ export class KeyKeeper {
       this.config.onExpired(error);
       return;
     }
-    this.warnOfEnd(nowSec);
+    this.warnOfEnd(nowSec, nowMs);
   }
 
   private async useIdentity(identity: RelayIdentity, nowSec: number, nowMs: number): Promise<void> {
@@ -235,11 +235,11 @@ export class KeyKeeper {
     this.config.onDirty('new signing key');
   }
 
-  private warnOfEnd(nowSec: number): void {
+  private warnOfEnd(nowSec: number, nowMs: number): void {
     const { expiresSec } = this.who.signing;
     const isAlone = this.options.offlineMasterKey || !hasKeyFile(this.store, MASTER_SECRET_FILE);
-    if (!isAlone || nowSec < expiresSec - WARN_SEC || nowSec < this.warnedSec + DAY_SEC) return;
-    this.warnedSec = nowSec;
+    if (!isAlone || nowSec < expiresSec - WARN_SEC || nowMs < this.warnedMs + DAY_SEC * 1000) return;
+    this.warnedMs = nowMs;
     const days = Math.max(0, Math.floor((expiresSec - nowSec) / DAY_SEC));
     log.warn(
       'or',

@@ -171,6 +171,11 @@ export function maintainOnionKeys(
   nowSec: number,
   params: OnionKeyParams,
 ): OnionKeys {
+  if (keys.rotatedSec > nowSec) {
+    // The clock was set back: a time in the future would put off the next rotation.
+    state.setTime(LAST_ROTATED, nowSec);
+    return { ...keys, rotatedSec: nowSec };
+  }
   if (nowSec >= keys.rotatedSec + params.rotationDays * DAY_SEC) {
     const obstacle = rotationObstacle(store);
     if (obstacle === null) return rotate(store, state, keys, nowSec);

@@ -60,6 +60,17 @@ test('a date in the future or none at all starts the clock now', () => {
   expect(loadOrCreateOnionKeys(store, memoryTimes(), NOW + 5).rotatedSec).toBe(NOW + 5);
 });
 
+test('a clock that was set back puts off no rotation by more than the usual time', () => {
+  const { store } = scratchStore();
+  const state = memoryTimes();
+  const made = loadOrCreateOnionKeys(store, state, NOW);
+  const back = maintainOnionKeys(store, state, made, NOW - 365 * DAY, PARAMS);
+  expect(back).toEqual({ ...made, rotatedSec: NOW - 365 * DAY });
+  expect(state.map.get('LastRotatedOnionKey')).toBe(NOW - 365 * DAY);
+  const next = maintainOnionKeys(store, state, back, NOW - 337 * DAY, PARAMS);
+  expect(next.current).not.toBe(back.current);
+});
+
 test('the key rotates after its days, the old one is kept for its grace, then deleted', () => {
   const { store } = scratchStore();
   const state = memoryTimes();
