@@ -4,6 +4,7 @@
 
 import type { AddressChoice } from '../directory/published-address.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
+import { assert } from '../fault.ts';
 import type { RelayIdentity } from '../keys/identity.ts';
 import type { OnionKeys } from '../keys/onion-key.ts';
 import { type BandwidthHistory, printExtraInfo } from '../netdoc/extra-info.ts';
@@ -28,10 +29,13 @@ export interface DescriptorFacts {
 
 const DAY_SEC = 86_400;
 
-/** Print and sign both documents. */
+/**
+ * Print and sign both documents.
+ * @throws Bug when there is no address to publish: the publisher asks for none then
+ */
 export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): BuiltDescriptor {
   const { options, identity, onionKeys, address } = facts;
-  if (address.ipv4 === null) throw new Error('a descriptor needs an IPv4 address');
+  assert(address.ipv4 !== null, 'nothing is published without an IPv4 address');
   const signer: RouterSigner = {
     rsa: identity.rsa,
     ed25519Id: identity.ed25519Id,

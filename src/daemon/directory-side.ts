@@ -13,6 +13,7 @@ import { Network } from '../directory/network.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
 import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
 import { systemTiming } from '../directory/timing.ts';
+import { WireTraffic } from '../directory/wire-traffic.ts';
 import { log } from '../log.ts';
 import type { Consensus } from '../netdoc/consensus.ts';
 import type { RelayIndexBlock } from '../shm/letter.ts';
@@ -36,6 +37,8 @@ export interface DirectoryHost {
 export class DirectorySide {
   readonly network: Network;
   readonly publisher: Publisher;
+  /** Bytes that our own directory connections moved. */
+  readonly traffic = new WireTraffic();
   private readonly host: DirectoryHost;
   private readonly fetcher: Fetcher;
   private readonly timing = systemTiming();
@@ -87,7 +90,7 @@ export class DirectorySide {
   private exchange(): Exchange {
     return (request) => {
       const { ipv4 } = this.host.options().outboundBindAddress.any;
-      return makeHttpExchange(this.timing, ipv4 === null ? null : ipv4.join('.'))(request);
+      return makeHttpExchange(this.timing, ipv4 === null ? null : ipv4.join('.'), this.traffic)(request);
     };
   }
 

@@ -2,8 +2,9 @@
  * The DataDirectory's `state` file: what a relay remembers over a restart, as lines `Keyword value`.
  *
  * C tor and we write the same file, so every line that we do not know is kept as it stands, in its place. Writes
- * are put off: changes name the second by which they should be on disk, and a relay writes at least every twelve
- * hours. Bytes above ASCII pass through unchanged. Times are UTC, `YYYY-MM-DD HH:MM:SS`.
+ * are put off: changes say within which time they should be on disk, and a relay writes at least every twelve
+ * hours, by the clock that never jumps. Bytes above ASCII pass through unchanged. Times in the file are UTC,
+ * `YYYY-MM-DD HH:MM:SS`, by the wall clock.
  */
 
 import { lstatSync, readFileSync, renameSync } from 'node:fs';
@@ -11,10 +12,11 @@ import { lstatSync, readFileSync, renameSync } from 'node:fs';
 import { fileErrorCode, fileFault, replaceFile } from '../atomic-file.ts';
 import { assert, EXIT_CONFIG, OperatorError } from '../fault.ts';
 import { log } from '../log.ts';
+import { type MonotonicClock, monotonicMs } from '../time/clock.ts';
 
 /** How long C tor and we wait after a failed write, and between writes when nothing changes. */
-const RETRY_SEC = 3600;
-const CHECKPOINT_SEC = 12 * 3600;
+const RETRY_MS = 3_600_000;
+const CHECKPOINT_MS = 12 * 3_600_000;
 const STATE_BYTES_MAX = 16 << 20;
 
 interface StateLine {
@@ -62,30 +64,39 @@ function toLine(raw: string): StateLine {
 /** A loaded `state` file. Belongs to the main thread. */
 export class StateFile {
   readonly path: string;
+  readonly #clock: MonotonicClock;
   #lines: StateLine[];
-  #nextWriteSec: number;
+  /** When the next write is due: monotonic. */
+  #dueMs: number;
 
-  private constructor(path: string, lines: StateLine[], nextWriteSec: number) {
+  private constructor(path: string, lines: StateLine[], clock: MonotonicClock, delayMs: number) {
     this.path = path;
+    this.#clock = clock;
     this.#lines = lines;
-    this.#nextWriteSec = nextWriteSec;
+    this.#dueMs = clock() + delayMs;
   }
 
   /**
    * Load the file; a missing or empty one is an empty state, due to be written. One that is no text is moved
    * aside to `state.N`, as C tor does, with a warning.
    *
+   * @param nowSec wall clock; @param clock what writes are put off by
    * @throws OperatorError when it cannot be read.
    */
-  static load(path: string, nowSec: number, warn = (text: string) => log.warn('general', text)): StateFile {
+  static load(
+    path: string,
+    nowSec: number,
+    warn = (text: string) => log.warn('general', text),
+    clock: MonotonicClock = monotonicMs,
+  ): StateFile {
     const text = readState(path);
-    if (text === null) return new StateFile(path, [], 0);
+    if (text === null) return new StateFile(path, [], clock, 0);
     if (text.includes('\0')) {
       const aside = moveAside(path);
       warn(`${path}: is not a text file; moved to ${aside}, going on without what it remembered`);
-      return new StateFile(path, [], 0);
+      return new StateFile(path, [], clock, 0);
     }
-    const state = new StateFile(path, parseLines(text), nowSec + CHECKPOINT_SEC);
+    const state = new StateFile(path, parseLines(text), clock, CHECKPOINT_MS);
     const written = state.getTime('LastWritten');
     if (written !== null && written > nowSec) {
       warn(`${path}: was written ${written - nowSec} seconds in the future; is this machine's clock right?`);
@@ -131,14 +142,14 @@ export class StateFile {
     this.markDirty(0);
   }
 
-  /** Ask for a write by `bySec`; 0 means at the next opportunity. With AvoidDiskWrites, ask for an hour from now. */
-  markDirty(bySec: number): void {
-    if (bySec < this.#nextWriteSec) this.#nextWriteSec = bySec;
+  /** Ask for a write within `delayMs`; 0 means at the next opportunity. With AvoidDiskWrites, ask for an hour. */
+  markDirty(delayMs: number): void {
+    this.#dueMs = Math.min(this.#dueMs, this.#clock() + delayMs);
   }
 
-  /** The second by which the next write is due. */
-  get nextWriteSec(): number {
-    return this.#nextWriteSec;
+  /** Whether a write is due. */
+  get isDue(): boolean {
+    return this.#clock() >= this.#dueMs;
   }
 
   /** The text of the file as it would be written. */
@@ -160,14 +171,14 @@ export class StateFile {
   save(nowSec: number, version: string): void {
     this.set('TorVersion', version);
     this.set('LastWritten', printTime(nowSec));
-    this.#nextWriteSec = nowSec + RETRY_SEC;
+    this.#dueMs = this.#clock() + RETRY_MS;
     replaceFile(this.path, Buffer.from(this.print(nowSec), 'latin1'));
-    this.#nextWriteSec = nowSec + CHECKPOINT_SEC;
+    this.#dueMs = this.#clock() + CHECKPOINT_MS;
   }
 
   /** Write the file if a write is due; a disk that refuses is warned of, and tried again in an hour. */
   saveIfDue(nowSec: number, version: string, warn = (text: string) => log.warn('fs', text)): boolean {
-    if (nowSec < this.#nextWriteSec) return false;
+    if (!this.isDue) return false;
     try {
       this.save(nowSec, version);
       return true;

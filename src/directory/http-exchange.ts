@@ -3,7 +3,8 @@
  *
  * Plain HTTP on a connection of its own: no agent, no keep-alive, no redirect, and no proxy from the environment.
  * Every exchange ends: it has a deadline, a limit for silence and a limit for bytes. The reply's reason text is
- * handed on word for word, as authorities put there why they refuse a descriptor.
+ * handed on word for word, as authorities put there why they refuse a descriptor. Every byte that a connection read
+ * or sent is counted, as it is part of the traffic that a relay reports.
  *
  * @source dir-spec "Standards compliance"; "Uploading server descriptors"
  */
@@ -12,6 +13,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { type Endpoint, printEndpoint, printIp } from '../bytes/address.ts';
 import { ACCEPTED_ENCODINGS, decodeBody } from './content-encoding.ts';
 import type { Timing } from './timing.ts';
+import type { WireTraffic } from './wire-traffic.ts';
 
 /** What to ask. */
 export interface DirectoryRequest {
@@ -57,9 +59,17 @@ export type Exchange = (request: DirectoryRequest) => PendingExchange;
 
 const REASON_CHARS_MAX = 300;
 
-/** Make the exchange that uses real sockets. `localAddress` is OutboundBindAddress, or null. */
-export function makeHttpExchange(timing: Timing, localAddress: string | null = null): Exchange {
-  return (request) => new HttpExchange(timing, request, localAddress);
+/**
+ * Make the exchange that uses real sockets.
+ * @param localAddress OutboundBindAddress, or null
+ * @param traffic where the bytes of each connection are added; kept
+ */
+export function makeHttpExchange(
+  timing: Timing,
+  localAddress: string | null = null,
+  traffic: WireTraffic | null = null,
+): Exchange {
+  return (request) => new HttpExchange(timing, request, localAddress, traffic);
 }
 
 class HttpExchange implements PendingExchange {
@@ -70,14 +80,24 @@ class HttpExchange implements PendingExchange {
   readonly #chunks: Uint8Array[] = [];
   readonly #sentSec: number;
   readonly #cancelDeadline: () => void;
+  readonly #traffic: WireTraffic | null;
   #cancelStall: () => void;
   #wireBytes = 0;
+  #isConnected = false;
+  #countedRead = 0;
+  #countedWritten = 0;
   #settled = false;
   #resolve: (reply: DirectoryReply) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
 
-  constructor(timing: Timing, request: DirectoryRequest, localAddress: string | null) {
+  constructor(
+    timing: Timing,
+    request: DirectoryRequest,
+    localAddress: string | null,
+    traffic: WireTraffic | null,
+  ) {
     this.#timing = timing;
+    this.#traffic = traffic;
     this.#request = request;
     this.#sentSec = timing.nowSec();
     this.reply = new Promise((resolve, reject) => {
@@ -95,9 +115,17 @@ class HttpExchange implements PendingExchange {
       headers: wireHeaders(request),
       ...(localAddress === null ? {} : { localAddress }),
     });
+    this.#client.on('socket', (socket) => {
+      socket.once('connect', () => {
+        this.#isConnected = true;
+      });
+    });
     this.#client.on('error', (error) => this.#fail(error.message));
     this.#client.on('response', (message) => this.#receive(message));
-    this.#client.on('close', () => this.#fail('connection closed without a reply'));
+    this.#client.on('close', () => {
+      this.#count();
+      this.#fail('connection closed without a reply');
+    });
     this.#client.end(request.body ?? undefined);
   }
 
@@ -142,7 +170,23 @@ class HttpExchange implements PendingExchange {
     );
   }
 
+  /** Add what the connection moved since the last look. */
+  #count(): void {
+    const { socket } = this.#client;
+    // Before a connection is up, a socket counts as written what only waits.
+    if (this.#traffic === null || !socket || !this.#isConnected) return;
+    const { bytesRead, bytesWritten } = socket;
+    this.#traffic.add(
+      this.#request.endpoint,
+      bytesRead - this.#countedRead,
+      bytesWritten - this.#countedWritten,
+    );
+    this.#countedRead = bytesRead;
+    this.#countedWritten = bytesWritten;
+  }
+
   #moved(): void {
+    this.#count();
     this.#cancelStall();
     if (this.#settled) return;
     this.#cancelStall = this.#timing.after(this.#request.stallMs, () => this.#fail('fell silent'));

@@ -5,7 +5,8 @@
  * Bytes are counted per second into a window of 10 s; the best window of a period is that period's maximum. A
  * period lasts 24 hours, so that nobody reads a user's traffic out of the history, and five of them are kept.
  * Everything published is rounded down to 1024 bytes. The `BWHistory*` lines in `state` are C tor's, so that
- * either program goes on where the other stopped.
+ * either program goes on where the other stopped; those of the directory traffic that C tor serves
+ * (`BWHistoryDir*`) are left as they stand, as we serve none.
  *
  * @source dir-spec "Extra-info documents" (read-history, write-history); "Server descriptors" (bandwidth)
  */
@@ -36,8 +37,6 @@ export interface TrafficTotals {
   readonly written: number;
   readonly ipv6Read: number;
   readonly ipv6Written: number;
-  readonly dirRead: number;
-  readonly dirWritten: number;
 }
 
 interface Period {
@@ -182,8 +181,6 @@ const SERIES = [
   ['read-history', 'Read', 'read'],
   ['ipv6-write-history', 'IPv6Write', 'ipv6Written'],
   ['ipv6-read-history', 'IPv6Read', 'ipv6Read'],
-  ['dirreq-write-history', 'DirWrite', 'dirWritten'],
-  ['dirreq-read-history', 'DirRead', 'dirRead'],
 ] as const satisfies readonly (readonly [string, string, keyof TrafficTotals])[];
 
 /** The relay's traffic over the last days. */

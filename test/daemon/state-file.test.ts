@@ -28,11 +28,17 @@ Split one \\
 Latin caf\xe9
 `;
 
+const HOUR_MS = 3_600_000;
+/** The clock that never jumps, in milliseconds. */
+let clockMs = 5000;
+const clock = () => clockMs;
+
 function stateWith(text: string, nowSec = NOW): { state: StateFile; path: string; warnings: string[] } {
   const path = join(scratch(), 'state');
   writeFileSync(path, text, 'latin1');
   const warnings: string[] = [];
-  return { state: StateFile.load(path, nowSec, (warning) => void warnings.push(warning)), path, warnings };
+  const warn = (warning: string) => void warnings.push(warning);
+  return { state: StateFile.load(path, nowSec, warn, clock), path, warnings };
 }
 
 const body = (text: string) => text.slice(text.indexOf('\n\n') + 2);
@@ -75,19 +81,37 @@ test('a missing or empty file is an empty state that is written at once', () => 
   expect(state.saveIfDue(NOW, US)).toBe(true);
   expect(readFileSync(path, 'latin1')).toContain(`TorVersion ${US}\nLastWritten 2026-11-18 11:06:40\n`);
   writeFileSync(path, '');
-  expect(StateFile.load(path, NOW).nextWriteSec).toBe(0);
+  expect(StateFile.load(path, NOW).isDue).toBe(true);
 });
 
 test('writes wait until they are due', () => {
   const { state } = stateWith('Dormant 0\n');
-  expect(state.saveIfDue(NOW + 12 * 3600 - 1, US)).toBe(false);
-  state.markDirty(NOW + 3600);
-  state.markDirty(NOW + 7200);
-  expect(state.saveIfDue(NOW + 3599, US)).toBe(false);
-  expect(state.saveIfDue(NOW + 3600, US)).toBe(true);
-  expect(state.nextWriteSec).toBe(NOW + 13 * 3600);
+  clockMs += 11 * HOUR_MS;
+  expect(state.saveIfDue(NOW, US)).toBe(false);
+  state.markDirty(HOUR_MS / 2);
+  state.markDirty(2 * HOUR_MS);
+  clockMs += HOUR_MS / 2 - 1;
+  expect(state.saveIfDue(NOW, US)).toBe(false);
+  clockMs++;
+  expect(state.saveIfDue(NOW, US)).toBe(true);
+  clockMs += 12 * HOUR_MS - 1;
+  expect(state.isDue).toBe(false);
+  clockMs++;
+  expect(state.saveIfDue(NOW, US)).toBe(true);
   state.setTime('LastRotatedOnionKey', NOW);
   expect(state.saveIfDue(NOW, US)).toBe(true);
+});
+
+test.each([-1, 1])('a wall clock that jumps by %p day puts off no write and hastens none', (days) => {
+  const { state, path } = stateWith('Dormant 0\n');
+  state.save(NOW, US);
+  const thenSec = NOW + days * 86_400;
+  clockMs += HOUR_MS;
+  expect(state.saveIfDue(thenSec, US)).toBe(false);
+  clockMs += 11 * HOUR_MS;
+  expect(state.saveIfDue(thenSec, US)).toBe(true);
+  const day = new Date(thenSec * 1000).toISOString().slice(0, 10);
+  expect(readFileSync(path, 'latin1')).toContain(`LastWritten ${day} `);
 });
 
 test('a disk that refuses is warned of and tried again in an hour', () => {
@@ -99,7 +123,10 @@ test('a disk that refuses is warned of and tried again in an hour', () => {
   expect(state.saveIfDue(NOW, US, warn)).toBe(false);
   expect(warnings).toHaveLength(1);
   expect(warnings[0]).toStartWith(`${path}: `);
-  expect(state.nextWriteSec).toBe(NOW + 3600);
+  clockMs += HOUR_MS - 1;
+  expect(state.isDue).toBe(false);
+  clockMs++;
+  expect(state.isDue).toBe(true);
 });
 
 test('what is no text is moved aside', () => {

@@ -3,6 +3,7 @@ import { deflateSync } from 'node:zlib';
 import type { Endpoint } from '../../src/bytes/address.ts';
 import { type DirectoryRequest, makeHttpExchange } from '../../src/directory/http-exchange.ts';
 import { systemTiming } from '../../src/directory/timing.ts';
+import { WireTraffic } from '../../src/directory/wire-traffic.ts';
 import { FakeAuthority, reply } from './fake-authority.ts';
 
 const REAL_TIME = systemTiming();
@@ -12,6 +13,14 @@ const exchange = makeHttpExchange(REAL_TIME);
 
 beforeAll(() => authority.listen());
 afterAll(() => authority.close());
+
+/** A port on loopback where nobody listens. */
+async function closedPort(): Promise<number> {
+  const other = new FakeAuthority(() => undefined);
+  await other.listen();
+  other.close();
+  return other.endpoint.port;
+}
 
 function get(path: string, more: Partial<DirectoryRequest> = {}): DirectoryRequest {
   return {
@@ -38,6 +47,45 @@ test('a body that ends with the connection is read, headers are in lower case', 
   expect(seen.line).toBe('GET /tor/x HTTP/1.1');
   expect(seen.headers['accept-encoding']).toBe('deflate, gzip, x-zstd, identity');
   expect(seen.headers['connection']).toBe('close');
+});
+
+test('every byte of a connection is counted, of one that fails too, and none of one that never was', async () => {
+  const traffic = new WireTraffic();
+  const counted = makeHttpExchange(REAL_TIME, null, traffic);
+  let sent = '';
+  authority.answer = (_request, socket) => {
+    socket.once('close', () => (sent = 'closed'));
+    socket.end('HTTP/1.0 200 OK\r\nDate: x\r\n\r\nhello');
+  };
+  const body = new TextEncoder().encode('router x');
+  await counted(get('/tor/', { method: 'POST', body })).reply;
+  while (sent === '') await Bun.sleep(1);
+  expect(traffic.read).toBe('HTTP/1.0 200 OK\r\nDate: x\r\n\r\nhello'.length);
+  const seen = authority.requests.at(-1)!;
+  const names = ['Accept-Encoding', 'Content-Length', 'Host', 'Connection'];
+  const headers = names.map((name) => `${name}: ${seen.headers[name.toLowerCase()]}\r\n`).join('');
+  expect(traffic.written).toBe(`POST /tor/ HTTP/1.1\r\n${headers}\r\nrouter x`.length);
+
+  const before = { read: traffic.read, written: traffic.written };
+  authority.answer = (_request, socket) => void socket.write('HTTP/1.0 200 OK\r\n\r\nhalf of it');
+  await expect(counted(get('/', { stallMs: 200 })).reply).rejects.toThrow('fell silent');
+  await Bun.sleep(20);
+  expect(traffic.read - before.read).toBe('HTTP/1.0 200 OK\r\n\r\nhalf of it'.length);
+  expect(traffic.written).toBeGreaterThan(before.written);
+
+  const silent = makeHttpExchange(REAL_TIME, null, traffic);
+  const after = { ...traffic };
+  const closed = { host: new Uint8Array([127, 0, 0, 1]), port: await closedPort() };
+  await expect(silent(get('/', { endpoint: closed })).reply).rejects.toThrow();
+  await Bun.sleep(20);
+  expect({ ...traffic }).toEqual(after);
+});
+
+test('bytes over IPv6 are told apart', () => {
+  const traffic = new WireTraffic();
+  traffic.add({ host: new Uint8Array(4), port: 80 }, 10, 20);
+  traffic.add({ host: new Uint8Array(16), port: 80 }, 1, 2);
+  expect({ ...traffic }).toEqual({ read: 11, written: 22, ipv6Read: 1, ipv6Written: 2 });
 });
 
 test('a deflated body is inflated', async () => {

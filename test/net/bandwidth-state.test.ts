@@ -8,7 +8,7 @@ import { BandwidthHistory, PERIOD_SEC } from '../../src/stats/bandwidth-history.
 
 setDefaultTimeout(60_000);
 
-const ZERO = { read: 0, written: 0, ipv6Read: 0, ipv6Written: 0, dirRead: 0, dirWritten: 0 };
+const ZERO = { read: 0, written: 0, ipv6Read: 0, ipv6Written: 0 };
 
 function readState(path: string): Map<string, string> {
   const lines = readFileSync(path, 'utf8').split('\n');

@@ -25,7 +25,7 @@ function print(history: BandwidthHistory, rate = 0): string {
 }
 
 function totals(read: number, written: number, rest: Partial<TrafficTotals> = {}): TrafficTotals {
-  return { read, written, ipv6Read: 0, ipv6Written: 0, dirRead: 0, dirWritten: 0, ...rest };
+  return { read, written, ipv6Read: 0, ipv6Written: 0, ...rest };
 }
 
 test('observed bandwidth is the best ten seconds of the lesser direction', () => {
@@ -66,18 +66,16 @@ test('the best window is forgotten after five days', () => {
 test('history lines hold complete periods, rounded down to 1024, capped by the rate', () => {
   const history = new BandwidthHistory(T0);
   expect(print(history)).toBe('');
-  history.sample(T0, totals(5000, 1023, { dirWritten: 2048 }));
-  history.sample(T0 + PERIOD_SEC, totals(5000 + 10 * PERIOD_SEC * 1024, 1023, { dirWritten: 2048 }));
-  history.sample(T0 + 2 * PERIOD_SEC, totals(5000 + 10 * PERIOD_SEC * 1024, 1023, { dirWritten: 2048 }));
+  history.sample(T0, totals(5000, 1023, { ipv6Written: 2048 }));
+  history.sample(T0 + PERIOD_SEC, totals(5000 + 10 * PERIOD_SEC * 1024, 1023, { ipv6Written: 2048 }));
+  history.sample(T0 + 2 * PERIOD_SEC, totals(5000 + 10 * PERIOD_SEC * 1024, 1023, { ipv6Written: 2048 }));
   const end = '2026-11-24 12:00:00 (86400 s)';
   expect(print(history)).toBe(
     [
       `write-history ${end} 0,0`,
       `read-history ${end} 4096,${10 * PERIOD_SEC * 1024}`,
-      `ipv6-write-history ${end} 0,0`,
+      `ipv6-write-history ${end} 2048,0`,
       `ipv6-read-history ${end} 0,0`,
-      `dirreq-write-history ${end} 2048,0`,
-      `dirreq-read-history ${end} 0,0`,
       '',
     ].join('\n'),
   );
@@ -103,6 +101,22 @@ test('state lines carry the history over a restart', () => {
   expect(print(second)).toContain('read-history 2026-11-23 12:00:00 (86400 s) 10240000\n');
   second.sample(T0 + 2 * PERIOD_SEC, totals(0, 0));
   expect(print(second)).toContain('read-history 2026-11-24 12:00:00 (86400 s) 10240000,4096\n');
+});
+
+test('what C tor served as a directory stays in state as it wrote it, and nothing of it is published', () => {
+  const state = new FakeState();
+  const lines = [
+    ['BWHistoryDirReadEnds', '2026-11-22 11:00:00'],
+    ['BWHistoryDirReadValues', '5,6'],
+    ['BWHistoryDirWriteEnds', 'never'],
+  ] as const;
+  for (const [key, value] of lines) state.set(key, value);
+  const history = new BandwidthHistory(T0);
+  expect(history.load(state, T0)).toEqual([]);
+  history.sample(T0 + PERIOD_SEC, totals(1000, 1000));
+  history.save(state);
+  expect([...state.lines].filter(([key]) => key.startsWith('BWHistoryDir'))).toEqual([...lines] as never);
+  expect(print(history)).not.toContain('dirreq');
 });
 
 test('lines of an older program with quarter hours are spread over our periods', () => {
