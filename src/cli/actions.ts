@@ -2,15 +2,15 @@
  * The actions of C tor's command line, each to its text or its run. Subcommands (`cli/commands`) come here too.
  */
 import { randomBytes } from 'node:crypto';
+import { openKeys } from '../daemon/directories.ts';
 import { signingPolicy } from '../daemon/key-keeper.ts';
 import { becomeUser } from '../daemon/privilege.ts';
 import { EXIT_CONFIG, OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
 import { loadOrCreateIdentity } from '../keys/identity.ts';
-import { openKeyStore } from '../keys/key-store.ts';
 import { wallSec } from '../time/clock.ts';
 import type { CommandLine } from '../torrc/command-line.ts';
-import { whereOf } from '../torrc/line.ts';
+import { placeOf } from '../torrc/relay-options.ts';
 import type { BuiltOptions } from '../torrc/validate.ts';
 import { COMMIT, VERSION } from '../version.ts';
 import { dumpConfig } from './dump-config.ts';
@@ -22,16 +22,9 @@ import { run } from './run.ts';
 import { loadOptions, verifyConfig } from './verify-config.ts';
 
 /** The keys are the relay's: they are read and made as the user that it runs as. */
-function storeOf({ options, assignment }: BuiltOptions) {
-  const line = assignment.settings.get('User')?.at(-1);
-  if (options.user !== null && line !== undefined) becomeUser(options.user, whereOf(line));
-  return openKeyStore({
-    dataDirectory: options.dataDirectory,
-    keyDirectory: options.keyDirectory,
-    dataDirectoryGroupReadable: options.dataDirectoryGroupReadable,
-    keyDirectoryGroupReadable: options.keyDirectoryGroupReadable,
-    warn: (text) => process.stderr.write(`[warn] ${text}\n`),
-  });
+function storeOf({ options }: BuiltOptions) {
+  if (options.user !== null) becomeUser(options.user, placeOf(options, 'User'));
+  return openKeys(options, (text) => process.stderr.write(`[warn] ${text}\n`));
 }
 
 /** The one line that names this build. */

@@ -9,9 +9,7 @@ import { OperatorError } from '../fault.ts';
 import { redirectFd } from '../libc.ts';
 import { log } from '../log.ts';
 import type { CommandLine } from '../torrc/command-line.ts';
-import { whereOf } from '../torrc/line.ts';
 import { standardInput } from '../torrc/torrc-file.ts';
-import type { BuiltOptions } from '../torrc/validate.ts';
 import { ownCommand } from './own-command.ts';
 import { loadOptions } from './verify-config.ts';
 
@@ -30,7 +28,7 @@ export async function run(given: CommandLine, home: string | null): Promise<numb
   const isDetached = process.env[DETACHED] === '1';
   if (options.runAsDaemon && !isDetached) return detach();
   catchBugs();
-  const daemon = new Daemon({ options, quiet: given.quiet, notes, warnings, whereOf: placesOf(built) });
+  const daemon = new Daemon({ options, quiet: given.quiet, notes, warnings });
   const starting = Promise.withResolvers<void>();
   const ended = obeySignals(daemon, read, starting.promise, new Set(notes));
   daemon.start().then(starting.resolve, starting.reject);
@@ -44,13 +42,6 @@ export async function run(given: CommandLine, home: string | null): Promise<numb
 function absolute(given: CommandLine): CommandLine {
   const whole = (path: string | null) => (path === null || path === '-' ? path : resolve(path));
   return { ...given, torrcPath: whole(given.torrcPath), defaultsPath: whole(given.defaultsPath) };
-}
-
-function placesOf({ assignment }: BuiltOptions): (option: string) => string {
-  return (option) => {
-    const line = assignment.settings.get(option)?.at(-1);
-    return line === undefined ? option : whereOf(line);
-  };
 }
 
 /** A broken invariant on the main thread ends the relay: it must not go on in a state that nobody knows. */

@@ -13,15 +13,16 @@ import type { AddressChoice } from '../directory/published-address.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
 import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
-import { ensureDirectory, type KeyStore, openKeyStore } from '../keys/key-store.ts';
+import type { KeyStore } from '../keys/key-store.ts';
 import { log, setSafeLogging } from '../log.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
-import type { RelayOptions } from '../torrc/relay-options.ts';
+import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
 import { COMMIT, VERSION } from '../version.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
+import { openDirectories } from './directories.ts';
 import { DirectorySide } from './directory-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
@@ -53,8 +54,6 @@ export interface DaemonConfig {
   /** For the log, once logging works. */
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
-  /** `file:line` at which an option was set. */
-  readonly whereOf: (option: string) => string;
 }
 
 /** A running relay. */
@@ -121,7 +120,7 @@ export class Daemon {
     const { options, config } = this;
     this.workers = options.numCpus > 0 ? options.numCpus : usableCores();
     this.ports = openPorts(options.disableNetwork ? [] : options.orPorts, this.workers);
-    if (options.user !== null) becomeUser(options.user, config.whereOf('User'));
+    if (options.user !== null) becomeUser(options.user, placeOf(options, 'User'));
     this.prepareLogs(options).commit();
     setSafeLogging(options.safeLogging);
     log.notice('general', `${NAME} (${COMMIT}) starting with ${this.workers} worker(s).`);
@@ -132,7 +131,7 @@ export class Daemon {
 
   private async openDirectory(): Promise<void> {
     const { options } = this;
-    this.store = openStores(options);
+    this.store = openDirectories(options, warnOfFiles);
     this.lock = await lockDirectoryPatiently(options.dataDirectory);
     const nowSec = wallSec();
     this.state = StateFile.load(join(options.dataDirectory, 'state'), nowSec);
@@ -156,7 +155,7 @@ export class Daemon {
     this.history = new BandwidthHistory(nowSec);
     this.history.load(this.state, nowSec);
     if (options.pidFile === null) return;
-    writePidFile(options.pidFile, this.config.whereOf('PidFile'));
+    writePidFile(options.pidFile, placeOf(options, 'PidFile'));
     this.hasPidFile = true;
   }
 
@@ -281,19 +280,20 @@ export class Daemon {
       this.nextHeartbeatMs = nowMs + heartbeatPeriodSec * 1000;
       this.heartbeat();
     }
-    if (!this.state.isDue) return;
+    if (nowSec < this.state.nextWriteSec) return;
     this.history.save(this.state);
     this.state.saveIfDue(nowSec, NAME);
   }
 
   private sampleBandwidth(nowSec: number): void {
     const board = this.supervisor.scoreboard;
-    const { traffic } = this.directory;
     this.history.sample(nowSec, {
-      read: board.total(Counter.bytes_read) + traffic.read,
-      written: board.total(Counter.bytes_written) + traffic.written,
-      ipv6Read: board.total(Counter.bytes_read_ipv6) + traffic.ipv6Read,
-      ipv6Written: board.total(Counter.bytes_written_ipv6) + traffic.ipv6Written,
+      read: board.total(Counter.bytes_read),
+      written: board.total(Counter.bytes_written),
+      ipv6Read: board.total(Counter.bytes_read_ipv6),
+      ipv6Written: board.total(Counter.bytes_written_ipv6),
+      dirRead: 0,
+      dirWritten: 0,
     });
   }
 
@@ -301,10 +301,8 @@ export class Daemon {
     const way = jumpMs > 0 ? 'forward' : 'back';
     log.warn(
       'general',
-      `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; deadlines and waits stand, ` +
-        'the dates of documents are looked at anew.',
+      `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; no deadline moved.`,
     );
-    this.directory.publisher.markDirty('clock jumped');
     if (Math.abs(jumpMs) > JUMP_MS) this.keys.onClockJump(nowSec, nowMs);
   }
 
@@ -355,7 +353,7 @@ export class Daemon {
     let store: KeyStore;
     let identity: typeof this.keys.identity;
     try {
-      store = openStores(options);
+      store = openDirectories(options, warnOfFiles);
       identity = this.keys.prepare(options, store, nowSec);
     } catch (error) {
       logs.abort();
@@ -425,18 +423,8 @@ function random(n: number): Uint8Array {
   return new Uint8Array(randomBytes(n));
 }
 
-function openStores(options: RelayOptions): KeyStore {
-  const store = openKeyStore({
-    dataDirectory: options.dataDirectory,
-    keyDirectory: options.keyDirectory,
-    dataDirectoryGroupReadable: options.dataDirectoryGroupReadable,
-    keyDirectoryGroupReadable: options.keyDirectoryGroupReadable,
-    warn: (text) => log.warn('fs', text),
-  });
-  if (options.cacheDirectory !== options.dataDirectory) {
-    ensureDirectory(options.cacheDirectory, options.cacheDirectoryGroupReadable, store.uid, store.warn);
-  }
-  return store;
+function warnOfFiles(text: string): void {
+  log.warn('fs', text);
 }
 
 function logFormat(options: RelayOptions): LogFormat {

@@ -97,7 +97,7 @@ function specOf(line: TorrcLine, warnings: string[]): OptionSpec | null {
         `unknown option "${line.key}"`,
         where,
         found.nearest === null
-          ? 'remove it, or see --list-torrc-options for all names'
+          ? `remove ${line.key}, or see --list-torrc-options for all names`
           : `did you mean ${found.nearest}?`,
       );
   }

@@ -136,6 +136,6 @@ function parseTarget(text: string, where: string, expandPath: (path: string) => 
   throw new OperatorError(
     `Log cannot write to "${text}"`,
     where,
-    'end the line with stdout, stderr, syslog or file PATH',
+    'write Log notice stdout, Log notice stderr, Log notice syslog or Log notice file PATH',
   );
 }

@@ -88,15 +88,23 @@ function parseOrPort(line: TorrcLine, warn: (text: string) => void): OrPort | nu
     throw new OperatorError(
       'ORPort with both NoAdvertise and NoListen does nothing',
       where,
-      'keep one of them',
+      `write ORPort ${address} NoAdvertise, or ORPort ${address} NoListen`,
     );
   }
   if (parsed.ipv4Only && parsed.ipv6Only) {
-    throw new OperatorError('ORPort with both IPv4Only and IPv6Only does nothing', where, 'keep one of them');
+    throw new OperatorError(
+      'ORPort with both IPv4Only and IPv6Only does nothing',
+      where,
+      `write ORPort ${address} IPv4Only, or ORPort ${address} IPv6Only`,
+    );
   }
   if (host !== null && (host.length === 4 ? parsed.ipv6Only : parsed.ipv4Only)) {
     const flag = host.length === 4 ? 'IPv6Only' : 'IPv4Only';
-    throw new OperatorError(`ORPort ${flag} with the address ${printIp(host)}`, where, `remove ${flag}`);
+    throw new OperatorError(
+      `ORPort ${flag} with the address ${printIp(host)}`,
+      where,
+      `write ORPort ${address} without ${flag}`,
+    );
   }
   return port === 0 ? null : parsed;
 }
@@ -136,14 +144,14 @@ function checkOrPorts(ports: readonly OrPort[]): void {
     throw new OperatorError(
       'ORPort is advertised but nothing listens',
       first,
-      'add an ORPort line with NoAdvertise that says where to listen',
+      'add ORPort 192.0.2.1:9001 NoAdvertise, with the address and port to listen on',
     );
   }
   if (listens && advertised.length === 0) {
     throw new OperatorError(
       'ORPort listens but none is advertised, so nobody would find this relay',
       first,
-      'remove NoAdvertise, or add an ORPort line with NoListen',
+      'remove NoAdvertise, or add ORPort 9001 NoListen, with the port that others reach',
     );
   }
   if (advertised.length > 0 && !advertised.some((each) => each.host.length === 4)) {

@@ -97,8 +97,15 @@ export interface RelayOptions {
   readonly relayBandwidthBurst: number;
   readonly maxAdvertisedBandwidth: number;
 
+  /** `file:line` of the last line of each option that was set, by canonical name. */
+  readonly places: Readonly<Record<string, string>>;
   /** Canonical names of the options that were set. */
   readonly explicit: readonly string[];
   /** Their values in canonical form, line by line. */
   readonly values: Readonly<Record<string, readonly string[]>>;
+}
+
+/** `file:line` that sets an option; its name where none does. */
+export function placeOf(options: RelayOptions, name: string): string {
+  return options.places[name] ?? name;
 }

@@ -74,7 +74,7 @@ function checkExit(values: Values): void {
     if (rejectsEverything(policy)) return;
     values.refuse(
       'ExitPolicy would accept exit traffic, and this relay cannot exit yet',
-      'write ExitPolicy reject *:*, or ExitRelay 0',
+      'write ExitPolicy reject *:* or ExitRelay 0',
       'ExitPolicy',
     );
   }
@@ -82,7 +82,7 @@ function checkExit(values: Values): void {
     if (values.boolean(name)) {
       values.refuse(
         `${name} 1 would accept exit traffic, and this relay cannot exit yet`,
-        `remove ${name}, or write ExitRelay 0`,
+        `write ${name} 0, or ExitRelay 0`,
         name,
       );
     }
@@ -109,22 +109,30 @@ function checkRoles(values: Values): void {
     }
   }
   if (!values.boolean('ClientUseIPv4')) {
-    values.refuse('ClientUseIPv4 0: a relay must reach every other relay', 'remove it', 'ClientUseIPv4');
+    values.refuse(
+      'ClientUseIPv4 0: a relay must reach every other relay',
+      'write ClientUseIPv4 1',
+      'ClientUseIPv4',
+    );
   }
   if (values.boolean('UseBridges')) {
     values.refuse('UseBridges 1: a relay must reach every other relay', 'remove UseBridges', 'UseBridges');
   }
   if (values.boolean('BridgeRelay') && !values.boolean('DirCache')) {
-    values.refuse('BridgeRelay needs DirCache 1', 'remove DirCache 0', 'DirCache');
+    values.refuse('BridgeRelay needs DirCache 1', 'write DirCache 1', 'DirCache');
   }
   if (values.isSet('BridgeDistribution')) {
     if (!values.boolean('BridgeRelay')) {
-      values.refuse('BridgeDistribution without BridgeRelay 1', 'remove it', 'BridgeDistribution');
+      values.refuse(
+        'BridgeDistribution without BridgeRelay 1',
+        'remove BridgeDistribution',
+        'BridgeDistribution',
+      );
     }
     if (!/^[A-Za-z0-9_-]*$/.test(values.text('BridgeDistribution')!)) {
       values.refuse(
         'BridgeDistribution is no method',
-        'write none, any, https, email or settings',
+        'write BridgeDistribution none, any, https, email or settings',
         'BridgeDistribution',
       );
     }
@@ -138,14 +146,14 @@ function checkTesting(values: Values): void {
   if (values.testing && !authorities) {
     values.refuse(
       'TestingTorNetwork without authorities of its own',
-      'add the DirAuthority lines of the test network',
+      "write the test network's DirAuthority NICKNAME orport=PORT v3ident=HEX ADDRESS:DIRPORT FINGERPRINT",
       'TestingTorNetwork',
     );
   }
   if (!values.boolean('ClientDNSRejectInternalAddresses') && !authorities) {
     values.refuse(
       'ClientDNSRejectInternalAddresses 0 in the public network',
-      'remove it',
+      'write ClientDNSRejectInternalAddresses 1',
       'ClientDNSRejectInternalAddresses',
     );
   }
@@ -154,7 +162,7 @@ function checkTesting(values: Values): void {
       if (values.isSet(name) && !values.isDefault(name)) {
         values.refuse(
           `${name} may be changed only in a test network`,
-          'remove it, or set TestingTorNetwork 1',
+          `remove ${name}, or write TestingTorNetwork 1`,
           name,
         );
       }
@@ -163,7 +171,7 @@ function checkTesting(values: Values): void {
       if (values.boolean(name)) {
         values.refuse(
           `${name} may be set only in a test network`,
-          'remove it, or set TestingTorNetwork 1',
+          `remove ${name}, or write TestingTorNetwork 1`,
           name,
         );
       }
@@ -181,7 +189,7 @@ function checkTesting(values: Values): void {
     if (values.number(lifetime) < 2 * values.number(slop)) {
       values.refuse(
         `${lifetime} is shorter than twice ${slop}`,
-        `write at least ${2 * values.number(slop)} seconds`,
+        `write ${lifetime} ${2 * values.number(slop)} seconds, or more`,
         lifetime,
         slop,
       );
@@ -191,7 +199,7 @@ function checkTesting(values: Values): void {
 
 function least(values: Values, name: string, most: number, unit: string): void {
   if (values.number(name) < most) {
-    values.refuse(`${name} is too small`, `write at least ${most} ${unit}`.trimEnd(), name);
+    values.refuse(`${name} is too small`, `write ${`${name} ${most} ${unit}`.trimEnd()}, or more`, name);
   }
 }
 
@@ -204,7 +212,11 @@ function checkPorts(values: Values): void {
   for (const name of PORT_LISTS) {
     for (const item of values.list(name)) {
       if (!/^[0-9]{1,5}$/.test(item) || Number(item) < 1 || Number(item) > 65535) {
-        values.refuse(`${name} has the entry "${item}" that is no port`, 'write ports from 1 to 65535', name);
+        values.refuse(
+          `${name} has the entry "${item}" that is no port`,
+          `write ${name} and ports from 1 to 65535`,
+          name,
+        );
       }
     }
   }
@@ -223,14 +235,18 @@ function checkPorts(values: Values): void {
   if (values.boolean('ControlSocketsGroupWritable') && !values.isSet('ControlSocket')) {
     values.refuse(
       'ControlSocketsGroupWritable without a ControlSocket',
-      'remove it',
+      'write ControlSocketsGroupWritable 0',
       'ControlSocketsGroupWritable',
     );
   }
   for (const name of ['HashedControlPassword', '__HashedControlSessionPassword']) {
     for (const line of values.lines(name)) {
       if (!/^16:[0-9A-Fa-f]{58}$/.test(line.value)) {
-        values.refuse(`${name} is no hash of a password`, 'write what --hash-password PASSWORD prints', name);
+        values.refuse(
+          `${name} is no hash of a password`,
+          `write ${name} and what --hash-password PASSWORD prints`,
+          name,
+        );
       }
     }
   }
@@ -246,19 +262,23 @@ function checkDirPorts(values: Values): void {
       .includes(flag);
   const advertised = ports.filter((line) => !has(line, 'noadvertise'));
   if (advertised.length > 1)
-    values.refuse('DirPort is advertised twice', 'keep one, or add NoAdvertise', 'DirPort');
+    values.refuse('DirPort is advertised twice', 'write NoAdvertise at the end of all but one', 'DirPort');
   const listens = ports.some((line) => !has(line, 'nolisten') && !line.value.startsWith('['));
   if (advertised.length > 0 && !listens) {
-    values.refuse('DirPort is advertised but does not listen on IPv4', 'remove it', 'DirPort');
+    values.refuse('DirPort is advertised but does not listen on IPv4', 'write DirPort 9030', 'DirPort');
   }
   if (ports.length > 0 && !values.boolean('DirCache')) {
-    values.refuse('DirPort needs DirCache 1', 'remove DirPort', 'DirPort');
+    values.refuse('DirPort needs DirCache 1', 'write DirPort 0, or DirCache 1', 'DirPort');
   }
 }
 
 function checkRelayLimits(values: Values): void {
   if (values.autoBoolean('ConnectionPadding') !== 'auto') {
-    values.refuse('ConnectionPadding must be auto on a relay', 'remove it', 'ConnectionPadding');
+    values.refuse(
+      'ConnectionPadding must be auto on a relay',
+      'write ConnectionPadding auto',
+      'ConnectionPadding',
+    );
   }
   for (const [name, needed] of [
     ['ReducedConnectionPadding', false],
@@ -266,14 +286,14 @@ function checkRelayLimits(values: Values): void {
     ['ReducedCircuitPadding', false],
   ] as const) {
     if (values.boolean(name) !== needed) {
-      values.refuse(`${name} must be ${needed ? 1 : 0} on a relay`, 'remove it', name);
+      values.refuse(`${name} must be ${needed ? 1 : 0} on a relay`, `write ${name} ${needed ? 1 : 0}`, name);
     }
   }
   const refill = values.number('TokenBucketRefillInterval');
   if (refill < 1 || refill > 1000) {
     values.refuse(
       'TokenBucketRefillInterval is out of range',
-      'write 1 to 1000 msec',
+      'write TokenBucketRefillInterval 100 msec, or another from 1 to 1000 msec',
       'TokenBucketRefillInterval',
     );
   }
@@ -284,25 +304,29 @@ function checkRelayLimits(values: Values): void {
     if (size < 2048 || size > 262144 || size % 1024 !== 0) {
       values.refuse(
         'ConstrainedSockSize is out of range',
-        'write 2048 to 262144 in steps of 1024',
+        'write ConstrainedSockSize 8192, or another from 2048 to 262144 in steps of 1024',
         'ConstrainedSockSize',
       );
     }
   }
   if (!['sum', 'max', 'in', 'out'].includes(values.text('AccountingRule')!)) {
-    values.refuse('AccountingRule is unknown', 'write max, sum, in or out', 'AccountingRule');
+    values.refuse('AccountingRule is unknown', 'write AccountingRule max, sum, in or out', 'AccountingRule');
   }
   for (const name of values.list('Schedulers')) {
     if (!/^(kist|kistlite|vanilla)$/i.test(name)) {
       values.refuse(
         `Schedulers has the unknown entry "${name}"`,
-        'write KIST, KISTLite or Vanilla',
+        'write Schedulers KIST,KISTLite,Vanilla',
         'Schedulers',
       );
     }
   }
   if (values.boolean('FetchDirInfoExtraEarly') && !values.boolean('FetchDirInfoEarly')) {
-    values.refuse('FetchDirInfoExtraEarly needs FetchDirInfoEarly 1', 'set both', 'FetchDirInfoExtraEarly');
+    values.refuse(
+      'FetchDirInfoExtraEarly needs FetchDirInfoEarly 1',
+      'write FetchDirInfoEarly 1, or FetchDirInfoExtraEarly 0',
+      'FetchDirInfoExtraEarly',
+    );
   }
   checkAccountingStart(values);
 }
@@ -324,7 +348,7 @@ function checkAccountingStart(values: Values): void {
   ) {
     values.refuse(
       `AccountingStart "${text}" does not read`,
-      'write month 1 00:00, week 1 00:00 or day 00:00',
+      'write AccountingStart month 1 00:00, AccountingStart week 1 00:00 or AccountingStart day 00:00',
       'AccountingStart',
     );
   }
@@ -333,69 +357,91 @@ function checkAccountingStart(values: Values): void {
 function checkClientLimits(values: Values): void {
   const pending = values.number('MaxClientCircuitsPending');
   if (pending < 1 || pending > 1024) {
-    values.refuse('MaxClientCircuitsPending is out of range', 'write 1 to 1024', 'MaxClientCircuitsPending');
+    values.refuse(
+      'MaxClientCircuitsPending is out of range',
+      'write MaxClientCircuitsPending 32, or another from 1 to 1024',
+      'MaxClientCircuitsPending',
+    );
   }
   if (
     !['throughput', 'latency', 'throughput_lowmem', 'latency_lowmem'].includes(
       values.text('ConfluxClientUX')!,
     )
   ) {
-    values.refuse('ConfluxClientUX is unknown', 'write throughput or latency', 'ConfluxClientUX');
+    values.refuse(
+      'ConfluxClientUX is unknown',
+      'write ConfluxClientUX throughput, or latency',
+      'ConfluxClientUX',
+    );
   }
   if (values.number('CircuitsAvailableTimeout') > DAY_SEC) {
     values.refuse(
       'CircuitsAvailableTimeout is too long',
-      'write at most 24 hours',
+      'write CircuitsAvailableTimeout 24 hours, or less',
       'CircuitsAvailableTimeout',
     );
   }
   if (values.isSet('EntryNodes') && !values.boolean('UseEntryGuards')) {
-    values.refuse('EntryNodes needs UseEntryGuards 1', 'remove one of them', 'EntryNodes');
+    values.refuse('EntryNodes needs UseEntryGuards 1', 'write UseEntryGuards 1', 'EntryNodes');
   }
   const primary = values.number('NumPrimaryGuards');
   if (primary > 0 && values.number('NumEntryGuards') > primary) {
-    values.refuse('NumEntryGuards is above NumPrimaryGuards', 'lower it', 'NumEntryGuards');
+    values.refuse(
+      'NumEntryGuards is above NumPrimaryGuards',
+      `write NumEntryGuards ${primary}, or less`,
+      'NumEntryGuards',
+    );
   }
   if (values.number('DormantClientTimeout') < 600 && !values.testing) {
-    values.refuse('DormantClientTimeout is too short', 'write at least 10 minutes', 'DormantClientTimeout');
+    values.refuse(
+      'DormantClientTimeout is too short',
+      'write DormantClientTimeout 10 minutes, or more',
+      'DormantClientTimeout',
+    );
   }
   for (const name of ['NoticeRate', 'WarnRate', 'ExtremeRate', 'NoticeUseRate', 'ExtremeUseRate']) {
     if (values.number(`PathBias${name}`) > 1) {
-      values.refuse(`PathBias${name} is above 1`, 'write a share from 0 to 1', `PathBias${name}`);
+      values.refuse(
+        `PathBias${name} is above 1`,
+        `write PathBias${name} and a share from 0 to 1`,
+        `PathBias${name}`,
+      );
     }
   }
   const proxy = values.text('TransProxyType')!.toLowerCase();
   if (proxy !== 'default' && (proxy !== 'tproxy' || !values.isSet('TransPort'))) {
-    values.refuse('TransProxyType cannot work', 'remove it', 'TransProxyType');
+    values.refuse('TransProxyType cannot work', 'write TransProxyType default', 'TransProxyType');
   }
   for (const name of ['VirtualAddrNetworkIPv4', 'VirtualAddrNetworkIPv6']) {
     const text = values.text(name)!;
     const reads = name.endsWith('4') ? /^[0-9.]+\/([0-9]+)$/ : /^\[?[0-9A-Fa-f:]+\]?\/([0-9]+)$/;
     const bits = Number(reads.exec(text)?.[1] ?? Number.NaN);
     if (!(bits >= 0 && bits <= (name.endsWith('4') ? 16 : 104))) {
-      values.refuse(`${name} "${text}" is no range that is large enough`, 'remove it', name);
+      const usual = name.endsWith('4') ? '127.192.0.0/10' : '[FE80::]/10';
+      values.refuse(`${name} "${text}" is no range that is large enough`, `write ${name} ${usual}`, name);
     }
   }
 }
 
 function checkProxies(values: Values): void {
   const used = ['Socks4Proxy', 'Socks5Proxy', 'HTTPSProxy', 'TCPProxy'].filter((name) => values.isSet(name));
-  if (used.length > 1) values.refuse(`${used[0]} beside ${used[1]}`, 'remove both', used[1]!, used[0]!);
+  if (used.length > 1)
+    values.refuse(`${used[0]} beside ${used[1]}`, `remove ${used[0]} and ${used[1]}`, used[1]!, used[0]!);
   const user = values.text('Socks5ProxyUsername');
   const password = values.text('Socks5ProxyPassword');
   if ((user === null) !== (password === null)) {
     values.refuse(
       'Socks5ProxyUsername and Socks5ProxyPassword belong together',
-      'remove both',
+      'remove Socks5ProxyUsername and Socks5ProxyPassword',
       'Socks5ProxyUsername',
       'Socks5ProxyPassword',
     );
   }
   for (const name of ['Socks5ProxyUsername', 'Socks5ProxyPassword']) {
-    if ((values.text(name)?.length ?? 0) > 255) values.refuse(`${name} is too long`, 'remove it', name);
+    if ((values.text(name)?.length ?? 0) > 255) values.refuse(`${name} is too long`, `remove ${name}`, name);
   }
   for (const name of ['HTTPProxyAuthenticator', 'HTTPSProxyAuthenticator']) {
-    if ((values.text(name)?.length ?? 0) >= 512) values.refuse(`${name} is too long`, 'remove it', name);
+    if ((values.text(name)?.length ?? 0) >= 512) values.refuse(`${name} is too long`, `remove ${name}`, name);
   }
 }
 
@@ -406,7 +452,7 @@ function checkFamilies(values: Values): void {
       if (/^[A-Za-z0-9]{1,19}$/.test(item)) continue;
       values.refuse(
         `MyFamily has the entry "${item}" that names no relay`,
-        'write fingerprints of 40 hex digits',
+        'write MyFamily and fingerprints of 40 hex digits',
         'MyFamily',
       );
     }
@@ -415,7 +461,7 @@ function checkFamilies(values: Values): void {
     if (line.value !== '*' && !/^[A-Za-z0-9+/]{43}=?$/.test(line.value)) {
       values.refuse(
         `FamilyId "${line.value}" is no key`,
-        'write what is in the .public_family_id file, or *',
+        'write FamilyId and what is in the .public_family_id file, or FamilyId *',
         'FamilyId',
       );
     }

@@ -5,7 +5,7 @@
 import { EXIT_CONFIG, OperatorError } from '../fault.ts';
 import { canonicalValue } from './assign.ts';
 import { compareNames, type OptionSpec, optionSpec } from './option-table.ts';
-import type { RelayOptions } from './relay-options.ts';
+import { placeOf, type RelayOptions } from './relay-options.ts';
 
 /** What a reload changes. */
 export interface Transition {
@@ -16,7 +16,7 @@ export interface Transition {
 /**
  * Compare running options with new ones.
  *
- * @throws {OperatorError} naming every option that may not change while the relay runs
+ * @throws {OperatorError} naming every option that may not change while the relay runs, and its line
  */
 export function transition(old: RelayOptions, next: RelayOptions): Transition {
   const names = [...new Set([...old.explicit, ...next.explicit])].sort(compareNames);
@@ -26,14 +26,28 @@ export function transition(old: RelayOptions, next: RelayOptions): Transition {
   });
   const refused = changes.filter((name) => optionSpec(name).reload === 'restart');
   if (refused.length > 0) {
+    const said = refused.map((name) => refusal(name, old, next));
+    const [first, ...rest] = said;
     throw new OperatorError(
-      `${refused.join(', ')} can't change while running`,
-      'reload',
-      'restart the relay, or undo the change; the old configuration stays in force',
+      [first!.what, ...rest.map(({ where, what }) => `${where}: ${what}`)].join('; '),
+      first!.where,
+      `restart the relay, or ${said.map(({ undo }) => undo).join(', ')}; the old configuration stays in force`,
       EXIT_CONFIG,
     );
   }
   return { changes };
+}
+
+/** Where an option was changed (or was, until its line was removed), and the line that undoes it. */
+function refusal(name: string, old: RelayOptions, next: RelayOptions) {
+  const before = old.values[name];
+  const isRemoved = next.values[name] === undefined;
+  return {
+    where: placeOf(isRemoved ? old : next, name),
+    what: `${name} ${isRemoved ? 'was removed, but ' : ''}can't change while running`,
+    undo:
+      before === undefined ? `remove ${name}` : `write ${before.map((v) => `${name} ${v}`).join(' and ')}`,
+  };
 }
 
 function valuesOf(spec: OptionSpec, options: RelayOptions): readonly string[] {

@@ -42,8 +42,9 @@ const BRIDGE_BANDWIDTH_LEAST = 50 * 1024;
 const BANDWIDTH_MOST = 2147483647;
 const HEARTBEAT_LEAST_SEC = 30 * 60;
 
-const NO_TORRC = `This is a local relay: it listens on loopback only and publishes nothing. These three lines in a \
-torrc join the public network: "ORPort 9001", "ContactInfo you@example.org" and "AssumeReachable 1"`;
+const LOCAL_RELAY = 'this is a local relay, which listens on loopback only and publishes nothing';
+const JOINING =
+  'join the public network: "ORPort 9001", "ContactInfo you@example.org" and "AssumeReachable 1"';
 
 /**
  * Build the options of a relay.
@@ -59,7 +60,7 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
   const orPortLines = [...values.lines('ORPort'), ...values.lines('__ORPort')];
   const isLocal = orPortLines.length === 0;
   const orPorts = isLocal ? [localOrPort()] : parseOrPorts(orPortLines, (text) => warnings.push(text));
-  if (isLocal) notes.push(NO_TORRC);
+  if (isLocal) notes.push(localNote(configuration.torrcName));
   if (orPorts.length === 0) {
     warnings.push(`${whereOf(orPortLines[0]!)}: ORPort 0: nobody can reach this relay: write ORPort 9001`);
     if (values.boolean('BridgeRelay')) {
@@ -69,12 +70,13 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
   const expand = (path: string, where: string) => expandPath(path, configuration.home, where);
   const options: RelayOptions = {
     ...identityFields(values, notes),
-    ...networkFields(values, orPorts, isLocal || orPorts.length === 0, notes),
+    ...networkFields(values, orPorts, isLocal || orPorts.length === 0),
     ...directoryFields(values, expand),
     ...logFields(values, expand, warnings),
     ...processFields(values, expand, warnings),
     ...testingFields(values),
     ...bandwidthFields(values),
+    places: Object.freeze(placesOf(assignment)),
     explicit: Object.freeze([...assignment.settings.keys()].sort()),
     values: Object.freeze(canonicalValues(assignment)),
   };
@@ -82,6 +84,13 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
   warnings.push(...ruleWarnings(values));
   notes.push(...withoutEffect(values));
   return { options: Object.freeze(options), notes, warnings, assignment };
+}
+
+/** With no torrc at all, or with one that says nothing of ORPort. */
+function localNote(torrcName: string | null): string {
+  return torrcName === null
+    ? `No torrc: ${LOCAL_RELAY}. These three lines in a torrc ${JOINING}`
+    : `${torrcName}: ORPort is not set: ${LOCAL_RELAY}. These three lines ${JOINING}`;
 }
 
 function localOrPort(): OrPort {
@@ -99,7 +108,11 @@ function localOrPort(): OrPort {
 function identityFields(values: Values, notes: string[]) {
   const nickname = values.text('Nickname') ?? 'Unnamed';
   if (!/^[A-Za-z0-9]{1,19}$/.test(nickname)) {
-    values.refuse(`Nickname "${nickname}" is not allowed`, 'write 1 to 19 letters and digits', 'Nickname');
+    values.refuse(
+      `Nickname "${nickname}" is not allowed`,
+      'write Nickname and 1 to 19 letters and digits',
+      'Nickname',
+    );
   }
   const contactInfo = values.text('ContactInfo');
   if (contactInfo?.includes('\ufffd')) {
@@ -108,7 +121,7 @@ function identityFields(values: Values, notes: string[]) {
   if (contactInfo !== null && /[\r\n]/.test(contactInfo)) {
     values.refuse(
       'ContactInfo has a line break, which a descriptor cannot hold',
-      'write one line',
+      'write ContactInfo you@example.org, on one line',
       'ContactInfo',
     );
   }
@@ -135,23 +148,18 @@ function identityFields(values: Values, notes: string[]) {
   };
 }
 
-function networkFields(values: Values, orPorts: readonly OrPort[], silent: boolean, notes: string[]) {
+function networkFields(values: Values, orPorts: readonly OrPort[], silent: boolean) {
   const assumeReachable = values.boolean('AssumeReachable');
   const assumeReachableIpv6 = values.autoBoolean('AssumeReachableIPv6');
   if (assumeReachable && assumeReachableIpv6 === false) {
     values.refuse(
       'AssumeReachable 1 beside AssumeReachableIPv6 0',
-      'remove one of them',
+      'write AssumeReachableIPv6 1, or AssumeReachable 0',
       'AssumeReachableIPv6',
     );
   }
   const wanted = publishTarget(values);
   const publish = silent || values.boolean('DisableNetwork') ? 'none' : wanted;
-  if (publish === 'v3' && !assumeReachable) {
-    notes.push(
-      `${values.fileName}: nothing is published, because reachability is not tested yet: once the ORPort is open to the internet, write AssumeReachable 1`,
-    );
-  }
   const delay = values.number('MaxOnionQueueDelay');
   return {
     orPorts: Object.freeze([...orPorts]),
@@ -176,7 +184,7 @@ const CPUS_MOST = 256;
 function cpuCount(values: Values): number {
   const count = values.number('NumCPUs');
   if (count > CPUS_MOST)
-    values.refuse(`NumCPUs ${count} is too many`, `write at most ${CPUS_MOST}`, 'NumCPUs');
+    values.refuse(`NumCPUs ${count} is too many`, `write NumCPUs ${CPUS_MOST}, or less`, 'NumCPUs');
   return count;
 }
 
@@ -190,7 +198,7 @@ function publishTarget(values: Values): 'v3' | 'bridge' | 'none' {
     else if (!/^(0|v1|v2|hidserv)$/i.test(item)) {
       values.refuse(
         `PublishServerDescriptor "${item}" is unknown`,
-        'write 1, 0, v3 or bridge',
+        'write PublishServerDescriptor 1, 0, v3 or bridge',
         'PublishServerDescriptor',
       );
     }
@@ -198,7 +206,7 @@ function publishTarget(values: Values): 'v3' | 'bridge' | 'none' {
   if (targets.has('v3') && (bridge || targets.has('bridge'))) {
     values.refuse(
       'a bridge would be published to the public authorities',
-      'write PublishServerDescriptor bridge, or 0',
+      'write PublishServerDescriptor bridge, or PublishServerDescriptor 0',
       'PublishServerDescriptor',
     );
   }
@@ -222,7 +230,7 @@ function bindAddresses(values: Values, name: string): BindAddresses {
       throw new OperatorError(
         `${name} has a second ${family} address`,
         whereOf(line),
-        'remove one of the lines',
+        `write one ${name} line for IPv4 and one for IPv6`,
       );
     }
     if (ip.length === 4) ipv4 = ip;
@@ -284,7 +292,11 @@ function expandPath(path: string, home: string | null, where: string): string {
 function logFields(values: Values, expand: ExpandPath, warnings: string[]) {
   const safeLogging = values.text('SafeLogging')!.toLowerCase();
   if (safeLogging !== '0' && safeLogging !== '1' && safeLogging !== 'relay') {
-    values.refuse(`SafeLogging "${safeLogging}" is unknown`, 'write 0, 1 or relay', 'SafeLogging');
+    values.refuse(
+      `SafeLogging "${safeLogging}" is unknown`,
+      'write SafeLogging 0, SafeLogging 1 or SafeLogging relay',
+      'SafeLogging',
+    );
   }
   let heartbeat = values.number('HeartbeatPeriod');
   if (heartbeat > 0 && heartbeat < HEARTBEAT_LEAST_SEC && !values.testing) {
@@ -311,7 +323,11 @@ function logFields(values: Values, expand: ExpandPath, warnings: string[]) {
 function logGranularity(values: Values, warnings: string[]): number {
   const wanted = values.number('LogTimeGranularity');
   if (wanted < 1) {
-    values.refuse('LogTimeGranularity must be positive', 'write 1 msec or more', 'LogTimeGranularity');
+    values.refuse(
+      'LogTimeGranularity must be positive',
+      'write LogTimeGranularity 1 msec, or more',
+      'LogTimeGranularity',
+    );
   }
   let granularity = wanted;
   if (granularity > 1000) granularity = Math.ceil(granularity / 1000) * 1000;
@@ -376,7 +392,7 @@ function checkAuthorityLine(line: TorrcLine): void {
   throw new OperatorError(
     'DirAuthority has no address and fingerprint that read',
     whereOf(line),
-    'write NICKNAME orport=PORT v3ident=HEX ADDRESS:DIRPORT FINGERPRINT',
+    'write DirAuthority NICKNAME orport=PORT v3ident=HEX ADDRESS:DIRPORT FINGERPRINT',
   );
 }
 
@@ -386,7 +402,7 @@ function bandwidthFields(values: Values) {
     // "2 GB" is one byte too many, and everybody writes it.
     const value = written === BANDWIDTH_MOST + 1 ? BANDWIDTH_MOST : written;
     if (value > BANDWIDTH_MOST) {
-      values.refuse(`${name} is too large`, `write at most ${BANDWIDTH_MOST} bytes`, name);
+      values.refuse(`${name} is too large`, `write ${name} ${BANDWIDTH_MOST} bytes, or less`, name);
     }
     return value;
   };
@@ -401,18 +417,27 @@ function bandwidthFields(values: Values) {
   const relayBurst = ownBurst || ownRate;
   const least = values.boolean('BridgeRelay') ? BRIDGE_BANDWIDTH_LEAST : RELAY_BANDWIDTH_LEAST;
   const refuseLow = (name: string, most: number) =>
-    values.refuse(`${name} is too low for a relay`, `write at least ${most} bytes`, name);
+    values.refuse(`${name} is too low for a relay`, `write ${name} ${most} bytes, or more`, name);
   if (rate < least) refuseLow('BandwidthRate', least);
   if (advertised < least / 2) refuseLow('MaxAdvertisedBandwidth', least / 2);
   if (relayRate > 0 && relayRate < least)
     refuseLow(ownRate > 0 ? 'RelayBandwidthRate' : 'RelayBandwidthBurst', least);
   if (relayRate > relayBurst) {
-    values.refuse('RelayBandwidthBurst is below RelayBandwidthRate', 'raise it', 'RelayBandwidthBurst');
+    values.refuse(
+      'RelayBandwidthBurst is below RelayBandwidthRate',
+      `write RelayBandwidthBurst ${relayRate} bytes`,
+      'RelayBandwidthBurst',
+    );
   }
   rate = Math.max(rate, relayRate);
   burst = Math.max(burst, relayBurst);
   if (rate > burst) {
-    values.refuse('BandwidthBurst is below BandwidthRate', 'raise it', 'BandwidthBurst', 'BandwidthRate');
+    values.refuse(
+      'BandwidthBurst is below BandwidthRate',
+      `write BandwidthBurst ${rate} bytes`,
+      'BandwidthBurst',
+      'BandwidthRate',
+    );
   }
   return {
     bandwidthRate: rate,
@@ -436,7 +461,11 @@ function checkRelativePaths(options: RelayOptions, values: Values, warnings: str
   for (const [name, path] of paths) {
     if (path === null || path.startsWith('/') || !values.isSet(name)) continue;
     if (options.runAsDaemon) {
-      values.refuse(`${name} "${path}" is relative, with RunAsDaemon 1`, 'write the whole path', name);
+      values.refuse(
+        `${name} "${path}" is relative, with RunAsDaemon 1`,
+        'write the whole path, beginning with /',
+        name,
+      );
     }
     warnings.push(`${values.where(name)}: ${name} "${path}" is relative: write the whole path`);
   }
@@ -447,6 +476,10 @@ function withoutEffect(values: Values): string[] {
   return OPTIONS.filter((spec) => spec.effect === 'later' && values.isSet(spec.name))
     .filter((spec) => spec.name !== 'BridgeRelay' && !values.isDefault(spec.name))
     .map((spec) => `${values.where(spec.name)}: ${spec.name} has no effect yet`);
+}
+
+function placesOf({ settings }: Assignment): Record<string, string> {
+  return Object.fromEntries([...settings].map(([name, lines]) => [name, whereOf(lines.at(-1)!)]));
 }
 
 function canonicalValues(assignment: Assignment): Record<string, readonly string[]> {

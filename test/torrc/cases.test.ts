@@ -78,6 +78,8 @@ describe('torrc cases', () => {
           else writeFileSync(join(folder, file), text);
         }
       }
+      // A hint is a line to write, or names what to remove.
+      expect(got.error ?? '').not.toMatch(/: (keep|lower|raise|remove|set) (both|it|one of|them)\b[^/]*$/);
       expect(got).toEqual({
         error: readIfThere(join(folder, 'error')),
         expected: readIfThere(join(folder, 'expected')),

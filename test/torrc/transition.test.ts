@@ -27,10 +27,23 @@ describe('transition', () => {
     expect(transition(build(...base), next)).toEqual({ changes: ['ContactInfo', 'Log', 'Nickname'] });
   });
 
-  test('refuses by name what may not change while running, all or nothing', () => {
-    const next = build('ORPort 9002', 'Nickname bob', 'DataDirectory /srv/tor');
+  test('refuses what may not change while running, by name and line, with the line to write', () => {
+    const next = build('Nickname bob', 'ORPort 9002', 'DataDirectory /srv/tor');
     expect(() => transition(build(...base), next)).toThrow(
-      "reload: DataDirectory, ORPort can't change while running",
+      "torrc:3: DataDirectory can't change while running; torrc:2: ORPort can't change while running: " +
+        'restart the relay, or remove DataDirectory, write ORPort 9001; the old configuration stays in force',
+    );
+  });
+
+  test('a removed line is named where it was', () => {
+    const old = build('Nickname alice', 'PidFile /run/a', 'ORPort 9001', 'ORPort [2001:db8::1]:9001');
+    expect(() =>
+      transition(old, build('Nickname alice', 'ORPort 9001', 'ORPort [2001:db8::1]:9001')),
+    ).toThrow(
+      /^torrc:2: PidFile was removed, but can't change while running: restart the relay, or write PidFile \/run\/a;/,
+    );
+    expect(() => transition(old, build('PidFile /run/a', 'ORPort 9001'))).toThrow(
+      /^torrc:2: ORPort can't .*: restart the relay, or write ORPort 9001 and ORPort \[2001:db8::1\]:9001;/,
     );
   });
 
