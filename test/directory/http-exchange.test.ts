@@ -81,13 +81,6 @@ test('every byte of a connection is counted, of one that fails too, and none of 
   expect({ ...traffic }).toEqual(after);
 });
 
-test('bytes over IPv6 are told apart', () => {
-  const traffic = new WireTraffic();
-  traffic.add({ host: new Uint8Array(4), port: 80 }, 10, 20);
-  traffic.add({ host: new Uint8Array(16), port: 80 }, 1, 2);
-  expect({ ...traffic }).toEqual({ read: 11, written: 22, ipv6Read: 1, ipv6Written: 2 });
-});
-
 test('a deflated body is inflated', async () => {
   authority.answer = (_request, socket) =>
     socket.end(
