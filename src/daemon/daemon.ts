@@ -280,20 +280,19 @@ export class Daemon {
       this.nextHeartbeatMs = nowMs + heartbeatPeriodSec * 1000;
       this.heartbeat();
     }
-    if (nowSec < this.state.nextWriteSec) return;
+    if (!this.state.isDue) return;
     this.history.save(this.state);
     this.state.saveIfDue(nowSec, NAME);
   }
 
   private sampleBandwidth(nowSec: number): void {
     const board = this.supervisor.scoreboard;
+    const { traffic } = this.directory;
     this.history.sample(nowSec, {
-      read: board.total(Counter.bytes_read),
-      written: board.total(Counter.bytes_written),
-      ipv6Read: board.total(Counter.bytes_read_ipv6),
-      ipv6Written: board.total(Counter.bytes_written_ipv6),
-      dirRead: 0,
-      dirWritten: 0,
+      read: board.total(Counter.bytes_read) + traffic.read,
+      written: board.total(Counter.bytes_written) + traffic.written,
+      ipv6Read: board.total(Counter.bytes_read_ipv6) + traffic.ipv6Read,
+      ipv6Written: board.total(Counter.bytes_written_ipv6) + traffic.ipv6Written,
     });
   }
 
@@ -301,8 +300,10 @@ export class Daemon {
     const way = jumpMs > 0 ? 'forward' : 'back';
     log.warn(
       'general',
-      `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; no deadline moved.`,
+      `The clock jumped ${way} by ${Math.abs(Math.round(jumpMs / 1000))} seconds; deadlines and waits stand, ` +
+        'the dates of documents are looked at anew.',
     );
+    this.directory.publisher.markDirty('clock jumped');
     if (Math.abs(jumpMs) > JUMP_MS) this.keys.onClockJump(nowSec, nowMs);
   }
 
