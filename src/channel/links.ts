@@ -13,7 +13,7 @@ import { type AddressTable, Admission } from '../shm/address-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import type { RelayIndex } from '../shm/relay-index.ts';
-import type { Roster } from '../shm/roster.ts';
+import { IDENTITY_FULL, type Roster } from '../shm/roster.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
 import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time/timer-wheel.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -338,10 +338,10 @@ export class Links implements LinkEvents<Link>, TimerTarget {
           state: 'open',
           inbound: true,
           canonical: channel.canonical,
-          isClient: false,
           createdMs: nowMs,
         });
-        if (channel.rosterHandle < 0) counters.add(Counter.roster_full, 1);
+        if (channel.rosterHandle === IDENTITY_FULL) counters.add(Counter.roster_identity_full, 1);
+        else if (channel.rosterHandle < 0) counters.add(Counter.roster_full, 1);
       }
       if (channel.rosterHandle >= 0) {
         // Whoever dialled: both ends must prefer the same one of two links, or each closes the other's choice.
@@ -350,7 +350,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
           this.options.ownAddresses.some((own) => sameIp(own, outcome.ourAddressSeen!));
         roster.setOpen(channel.rosterHandle, { ed25519Id, canonical: channel.canonical, canonicalToPeer });
       }
-      roster.markSuperseded(outcome.peer.rsaId, nowMs);
+      roster.markSuperseded(outcome.peer.rsaId, ed25519Id, nowMs);
     }
     if (unsent.length > 0) channel.stageRaw(unsent);
     this.config.padding.onOpen(channel, nowMs);

@@ -30,6 +30,7 @@ import { EXTENDING, NEXT, NO_LEG, NO_PORT, OPEN, OWNED, PREV, ringPort, TRANSIT 
 import { closeCircuit, closeLeg, SAY_NOTHING } from './close.ts';
 import { originate } from './originate.ts';
 import type { CircuitPlane } from './plane.ts';
+import { OWED_MAX } from './ring-port.ts';
 
 const INITIATOR_BIT = 0x80000000;
 const CIRC_ID_TRIES = 64;
@@ -167,7 +168,6 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
       state: 'dialling',
       inbound: false,
       canonical: false,
-      isClient: false,
       createdMs: plane.nowMs,
     },
   );
@@ -176,6 +176,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
     return;
   }
   if (choice.verdict === 'mine') {
+    if (choice.handle < 0) plane.counters.add(Counter.roster_identity_full, 1);
     const asker = plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
     const channel = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle, asker);
     if (channel === null) {
@@ -198,6 +199,10 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   if (ring === null) {
     // Its worker died, and the roster is still to be told.
     refuse(plane, row, Counter.leg_refused, DestroyReason.CHANNEL_CLOSED);
+    return;
+  }
+  if (ring.owedCount >= OWED_MAX) {
+    refuse(plane, row, Counter.leg_ring_full, DestroyReason.RESOURCELIMIT);
     return;
   }
   const create = table.pendingCreate[row]!;

@@ -13,11 +13,26 @@
  */
 import { copyCell } from '../cell/cell.ts';
 import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
+import { Fifo } from './fifo.ts';
 
 /** A roster handle is longer than one word. */
 export const WORD = 0x100000000;
-/** Numbers per owed control message: kind, row, generation, attempt, two more. */
-const OWED_WORDS = 6;
+/**
+ * With so much owed no leg more is opened. Each leg that is open may add its own few messages still; so what is owed
+ * is bounded, as legs are.
+ */
+export const OWED_MAX = 4096;
+
+/** A control message that found no room; `body` is the CREATE2 of an OPEN_LEG. */
+interface Owed {
+  readonly kind: number;
+  readonly row: number;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly word4: number;
+  readonly word5: number;
+  readonly body: Uint8Array | null;
+}
 
 /** One worker's side of the rings to another. */
 export class RingPort {
@@ -31,10 +46,7 @@ export class RingPort {
   readonly pausedChannels: number[] = [];
   /** Something was put since the last publish. */
   unpublished = false;
-  private readonly owed: number[] = [];
-  /** CREATE2 bodies of owed OPEN_LEGs, one entry per owed message. */
-  private readonly owedBodies: (Uint8Array | null)[] = [];
-  private owedFrom = 0;
+  private readonly owed = new Fifo<Owed>();
 
   constructor(worker: number, outgoing: Ring, incoming: Ring) {
     this.worker = worker;
@@ -44,7 +56,7 @@ export class RingPort {
 
   /** Control messages that wait for room. */
   get owedCount(): number {
-    return (this.owed.length - this.owedFrom) / OWED_WORDS;
+    return this.owed.length;
   }
 
   /** Copy a cell to the other worker's row. False when the ring is full. */
@@ -91,20 +103,11 @@ export class RingPort {
 
   /** Send what is owed. True when nothing is left. */
   payOwed(): boolean {
-    const owed = this.owed;
-    while (this.owedFrom < owed.length) {
-      const i = this.owedFrom;
-      const body = this.owedBodies[i / OWED_WORDS]!;
-      if (
-        !this.tryPut(owed[i]!, owed[i + 1]!, owed[i + 2]!, owed[i + 3]!, owed[i + 4]!, owed[i + 5]!, body)
-      ) {
-        return false;
-      }
-      this.owedFrom = i + OWED_WORDS;
+    for (let next = this.owed.peek(); next !== null; next = this.owed.peek()) {
+      const { kind, row, generation, attempt, word4, word5, body } = next;
+      if (!this.tryPut(kind, row, generation, attempt, word4, word5, body)) return false;
+      this.owed.pop();
     }
-    owed.length = 0;
-    this.owedBodies.length = 0;
-    this.owedFrom = 0;
     return true;
   }
 
@@ -117,10 +120,9 @@ export class RingPort {
     word5: number,
     body: Uint8Array | null,
   ): void {
-    const waits = this.owedFrom < this.owed.length;
+    const waits = this.owed.length > 0;
     if (!waits && this.tryPut(kind, row, generation, attempt, word4, word5, body)) return;
-    this.owed.push(kind, row, generation, attempt, word4, word5);
-    this.owedBodies.push(body);
+    this.owed.push({ kind, row, generation, attempt, word4, word5, body });
     this.congested = true;
   }
 

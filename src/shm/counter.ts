@@ -144,6 +144,10 @@ export const COUNTER_NAMES = [
   // Dials that were not made because this link asked for too many, or the consensus does not list their target.
   'link_dial_refused_per_link',
   'link_dial_refused_unlisted',
+  // A peer with so many channels that one more is not listed.
+  'roster_identity_full',
+  // Extends refused because too many wait for the other worker already.
+  'leg_ring_full',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -7,6 +7,9 @@
  * owner, is linked by one store after it is complete, and is unlinked by one store before it is free: chains can
  * be walked at any moment, and what a dead worker left behind is found by its number. A chain is changed, and a
  * field of several words is read, only under the chain's lock.
+ *
+ * A quarter of the rows is kept for channels that we dial: whoever opens links to us can't use those up. A free row
+ * is looked for without any lock, and not again until one was given back.
  */
 
 import { assert } from '../fault.ts';
@@ -37,6 +40,8 @@ export const HOST_BYTES = 16;
 const ROWS_MAX = 2 ** 20;
 const GENERATION_MASK = 0x0fffffff;
 const STRIPES = 64;
+/** The part of the rows that inbound channels may have. */
+const INBOUND_SHARE = 3 / 4;
 /** How long the caretakers wait for a lock before they try again later. */
 const CARETAKER_PATIENCE_MS = 20;
 
@@ -44,6 +49,8 @@ const LINE_WORDS = 16;
 const ROWS_WORD = 0;
 const KEY0_WORD = 1;
 const KEY1_WORD = 2;
+/** Counts rows given back, so that nobody looks for a free one twice in vain. */
+const FREED_WORD = 3;
 const LOCKS_AT = LINE_WORDS;
 const BUCKETS_AT = LOCKS_AT + STRIPES * LINE_WORDS;
 
@@ -56,7 +63,8 @@ export class RosterRows {
   readonly #floats: Float64Array;
   readonly #worker: number;
   readonly #rowsAt: number;
-  #hint: number;
+  readonly #dialRows: FreeRows;
+  readonly #inboundRows: FreeRows;
 
   /** Bytes of shared memory for so many rows. */
   static bytes(rows: number): number {
@@ -84,7 +92,10 @@ export class RosterRows {
     assert(sab.byteLength === RosterRows.bytes(this.capacity), 'roster: buffer not made by Roster.create');
     this.#rowsAt = BUCKETS_AT + this.capacity;
     // Threads look for free rows from different places, so as not to meet.
-    this.#hint = (worker * 509) & (this.capacity - 1);
+    const hint = worker * 509;
+    const inbound = this.capacity * INBOUND_SHARE;
+    this.#dialRows = { end: this.capacity, hint: hint % this.capacity, noneAtFreed: Number.NaN };
+    this.#inboundRows = { end: inbound, hint: hint % inbound, noneAtFreed: Number.NaN };
   }
 
   /** The bucket of an RSA identity. */
@@ -130,15 +141,23 @@ export class RosterRows {
     return this.#follow(at + NEXT);
   }
 
-  /** Take a free row for us. Returns it, or -1 if there is none. It is nobody else's until linked. */
-  take(): number {
-    for (let tried = 0; tried < this.capacity; tried++) {
-      const at = this.rowAt(this.#hint);
-      this.#hint = (this.#hint + 1) & (this.capacity - 1);
+  /**
+   * Take a free row for us, for an inbound channel or one that we dial. Returns it, or -1 if there is none. It is in
+   * no chain until linked. Call it without a lock: it may look at every row.
+   */
+  take(inbound: boolean): number {
+    const among = inbound ? this.#inboundRows : this.#dialRows;
+    // Read first: a row that is given back while we look makes the next call look again.
+    const freed = Atomics.load(this.words, FREED_WORD);
+    if (freed === among.noneAtFreed) return -1;
+    const mine = this.#tag(RowState.RESERVED);
+    for (let tried = 0; tried < among.end; tried++) {
+      const at = this.rowAt(among.hint);
+      among.hint = (among.hint + 1) % among.end;
       if (Atomics.load(this.words, at + STATE) !== RowState.FREE) continue;
-      const mine = this.#tag(RowState.RESERVED);
       if (Atomics.compareExchange(this.words, at + STATE, RowState.FREE, mine) === RowState.FREE) return at;
     }
+    among.noneAtFreed = freed;
     return -1;
   }
 
@@ -167,6 +186,12 @@ export class RosterRows {
     const generation = Atomics.load(this.words, at + ROW_GENERATION) + 1;
     Atomics.store(this.words, at + ROW_GENERATION, generation & GENERATION_MASK);
     Atomics.store(this.words, at + STATE, RowState.FREE);
+    Atomics.add(this.words, FREED_WORD, 1);
+  }
+
+  /** Free the locks of a worker that is dead for certain. */
+  freeLocks(dead: number): void {
+    freeLocksOf(this.words, LOCKS_AT, STRIPES, LINE_WORDS, dead);
   }
 
   /**
@@ -174,7 +199,7 @@ export class RosterRows {
    * what is left then is found by the next call.
    */
   dropWorker(dead: number): boolean {
-    freeLocksOf(this.words, LOCKS_AT, STRIPES, LINE_WORDS, dead);
+    this.freeLocks(dead);
     for (let index = 0; index < this.capacity; index++) {
       const at = this.rowAt(index);
       if (this.ownerOf(at) !== dead) continue;
@@ -183,6 +208,8 @@ export class RosterRows {
       if (!this.lockedSoon(bucket, () => this.unlink(bucket, at))) return false;
       this.free(at);
     }
+    // It may have died after it gave a row back and before it said so.
+    Atomics.add(this.words, FREED_WORD, 1);
     return true;
   }
 
@@ -263,6 +290,15 @@ export class RosterRows {
     const link = Atomics.load(this.words, linkAt);
     return link === 0 ? -1 : this.rowAt(link - 1);
   }
+}
+
+/** Where to look for a free row. */
+interface FreeRows {
+  /** Rows from 0 up to here. */
+  readonly end: number;
+  hint: number;
+  /** None was found when so many had been given back. */
+  noneAtFreed: number;
 }
 
 function lockOf(bucket: number): number {

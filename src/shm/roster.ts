@@ -6,9 +6,12 @@
  * microseconds at most (`roster-rows`). Apart from marking a row bad, only its owner changes a row.
  *
  * Several channels to one peer may live side by side. Which of them an EXTEND2 gets is decided as C tor does: the
- * identities must match; clients and bad channels are out; an open channel counts if it is canonical or at the
- * address that was asked for; a dial in progress is waited for only if it goes to that address, so that a dial to
- * a black hole holds up nobody else.
+ * identities must match; bad channels are out; an open channel counts if it is canonical or at the address that was
+ * asked for; a dial in progress is waited for only if it goes to that address, so that a dial to a black hole holds
+ * up nobody else. Clients have no rows: a peer that did not authenticate has no identity to be found by.
+ *
+ * One RSA identity can vouch for any number of Ed25519 identities, and a client can name any RSA identity to dial.
+ * Therefore so many rows of an RSA identity are listed and no more: a chain stays short, whoever makes its rows.
  *
  * @source tor-spec "Creating circuits", "Canonical connections"
  */
@@ -50,7 +53,6 @@ export interface RosterRow {
   /** The peer opened it: used only for an EXTEND2 that names its Ed25519 id. */
   readonly inbound: boolean;
   readonly canonical: boolean;
-  readonly isClient: boolean;
   /** Monotonic milliseconds. */
   readonly createdMs: number;
 }
@@ -74,7 +76,8 @@ export interface RosterPlace {
 
 /**
  * What to do about a target: use the `open` channel, wait for the one `dialling`, or none of both. `mine` is the
- * row just inserted for the caller, who dials; `full` means that no row could be had.
+ * row just inserted for the caller, who dials; its handle is IDENTITY_FULL if the peer has its fill of rows: then the
+ * caller dials as well, and nobody else finds that channel. `full` means that no row could be had.
  */
 export interface RosterChoice extends RosterPlace {
   readonly verdict: 'open' | 'dialling' | 'none' | 'mine' | 'full';
@@ -92,11 +95,20 @@ const TOO_OLD_MS = 7 * 24 * 3_600_000;
 /** Rows for all channels to relays: some ten thousand relays, with room for duplicates. 4 MB. */
 const ROWS_DEFAULT = 32_768;
 
+/** Rows that one RSA identity may have: channels that it opened, and those that we dialled. */
+const INBOUND_PER_IDENTITY = 64;
+const DIALLED_PER_IDENTITY = 256;
+
+/** What `insert` returns instead of a handle. */
+export const ROSTER_FULL = -1;
+export const IDENTITY_FULL = -2;
+
 const CANONICAL = 1;
 const CANONICAL_TO_PEER = 2;
-const CLIENT = 4;
-const INBOUND = 8;
-const HAS_ED25519 = 16;
+const INBOUND = 4;
+const HAS_ED25519 = 8;
+
+const NO_ED25519 = new Uint8Array(ED25519_BYTES);
 
 const NOWHERE: RosterPlace = { worker: -1, slot: -1, generation: -1, handle: -1 };
 
@@ -115,10 +127,14 @@ export class Roster {
     this.#rows = new RosterRows(sab, worker);
   }
 
-  /** Add a row of ours. Returns its handle, or -1 when the roster is full. */
+  /** Add a row of ours. Returns its handle; ROSTER_FULL or IDENTITY_FULL, which are negative, if it isn't listed. */
   insert(row: RosterRow): number {
+    const at = this.#rows.take(row.inbound);
+    if (at < 0) return ROSTER_FULL;
     const bucket = this.#rows.bucketOf(row.rsaId);
-    return this.#rows.locked(bucket, () => this.#insert(bucket, row));
+    const handle = this.#rows.locked(bucket, () => this.#insert(bucket, at, row));
+    if (handle < 0) this.#rows.free(at);
+    return handle;
   }
 
   /** Choose a channel for an EXTEND2; `none` if someone must dial. */
@@ -135,13 +151,19 @@ export class Roster {
   chooseOrDial(target: RosterTarget, row: RosterRow): RosterChoice {
     const bucket = this.#rows.bucketOf(target.rsaId);
     assert(this.#rows.bucketOf(row.rsaId) === bucket, 'roster: a dial to someone else than the target');
-    return this.#rows.locked(bucket, () => {
-      const choice = this.#choose(bucket, target);
-      if (choice.verdict !== 'none') return choice;
-      const handle = this.#insert(bucket, row);
-      if (handle < 0) return { verdict: 'full', ...NOWHERE };
+    const first = this.#rows.locked(bucket, () => this.#choose(bucket, target));
+    if (first.verdict !== 'none') return first;
+    const at = this.#rows.take(row.inbound);
+    if (at < 0) return { verdict: 'full', ...NOWHERE };
+    // Somebody else may have begun to dial while we looked for a row.
+    const choice = this.#rows.locked(bucket, (): RosterChoice => {
+      const again = this.#choose(bucket, target);
+      if (again.verdict !== 'none') return again;
+      const handle = this.#insert(bucket, at, row);
       return { verdict: 'mine', worker: this.#worker, slot: row.slot, generation: row.generation, handle };
     });
+    if (choice.verdict !== 'mine' || choice.handle < 0) this.#rows.free(at);
+    return choice;
   }
 
   /** Say which slot our row's channel got. Returns false if the row is gone. */
@@ -163,19 +185,7 @@ export class Roster {
     });
   }
 
-  /** The peer of our row behaves as a client: never extend to it. Returns false if the row is gone. */
-  setClient(handle: number): boolean {
-    return this.#change(handle, (at) => {
-      this.#rows.words[at + FLAGS]! |= CLIENT;
-    });
-  }
-
-  /** Our row's channel takes no new circuits. Returns false if the row is gone. */
-  setBad(handle: number): boolean {
-    return this.#change(handle, (at) => this.#rows.setState(at, RowState.BAD));
-  }
-
-  /** Tell whether a row was marked bad, by us or because a better channel superseded it. */
+  /** Tell whether a row was marked bad: too old, or a better channel superseded it. */
   isBad(handle: number): boolean {
     const at = this.#rows.find(handle);
     return at >= 0 && this.#rows.stateOf(at) === RowState.BAD;
@@ -202,12 +212,28 @@ export class Roster {
   }
 
   /**
-   * Mark what should take no new circuits among the channels of one peer: those too old, and those that a better
-   * one supersedes. Each owner finds out by `isBad`. Returns how many were marked.
+   * Mark what should take no new circuits among the channels of one peer, a pair of identities: those too old, and
+   * those that a better one supersedes. Each owner finds out by `isBad`. Returns how many were marked.
    */
-  markSuperseded(rsaId: Uint8Array, nowMs: number, tooOldMs: number = TOO_OLD_MS): number {
-    const bucket = this.#rows.bucketOf(rsaId);
-    return this.#rows.locked(bucket, () => this.#markBucket(bucket, nowMs, tooOldMs));
+  markSuperseded(
+    rsaId: Uint8Array,
+    ed25519Id: Uint8Array | null,
+    nowMs: number,
+    tooOldMs: number = TOO_OLD_MS,
+  ): number {
+    const rows = this.#rows;
+    const bucket = rows.bucketOf(rsaId);
+    const named = ed25519Id ?? NO_ED25519;
+    return rows.locked(bucket, () => {
+      const group: number[] = [];
+      let marked = 0;
+      for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
+        if (!rows.holds(at, RSA_AT, rsaId) || !rows.holds(at, ED25519_AT, named)) continue;
+        if (nowMs - rows.createdMs(at) > tooOldMs) marked += Number(rows.markBad(at));
+        else if (rows.stateOf(at) === RowState.OPEN) group.push(at);
+      }
+      return marked + this.#markGroup(group);
+    });
   }
 
   /** Do the same for all peers; skips what others hold locked just now. Returns how many were marked. */
@@ -228,6 +254,14 @@ export class Roster {
    */
   dropWorker(dead: number): boolean {
     return this.#rows.dropWorker(dead);
+  }
+
+  /**
+   * Free the locks of a worker that is dead for certain, and nothing else: at once, since others wait for them. Its
+   * rows are whole at any moment.
+   */
+  freeLocks(dead: number): void {
+    this.#rows.freeLocks(dead);
   }
 
   /** Count the rows by state, without a lock. */
@@ -279,7 +313,6 @@ export class Roster {
   #fits(at: number, target: RosterTarget): boolean {
     if (!this.#rows.holds(at, RSA_AT, target.rsaId)) return false;
     const flags = this.#rows.words[at + FLAGS]!;
-    if ((flags & CLIENT) !== 0) return false;
     if (target.ed25519Id === null || isZero(target.ed25519Id)) return (flags & INBOUND) === 0;
     return (flags & HAS_ED25519) !== 0 && this.#rows.holds(at, ED25519_AT, target.ed25519Id);
   }
@@ -299,24 +332,25 @@ export class Roster {
   #markBucket(bucket: number, nowMs: number, tooOldMs: number): number {
     const rows = this.#rows;
     // A chain may hold several peers, and a peer several Ed25519 ids: each pair is judged by itself.
-    const groups: number[][] = [];
+    const groups = new Map<string, number[]>();
     let marked = 0;
     for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
-      const state = rows.stateOf(at);
       if (nowMs - rows.createdMs(at) > tooOldMs) {
-        if (rows.markBad(at)) marked++;
-      } else if (state === RowState.OPEN && (rows.words[at + FLAGS]! & CLIENT) === 0) {
-        const group = groups.find((members) => this.#samePeer(members[0]!, at));
-        if (group === undefined) groups.push([at]);
+        marked += Number(rows.markBad(at));
+      } else if (rows.stateOf(at) === RowState.OPEN) {
+        const peer = String.fromCharCode(...rows.view(at, RSA_AT, RSA_BYTES + ED25519_BYTES));
+        const group = groups.get(peer);
+        if (group === undefined) groups.set(peer, [at]);
         else group.push(at);
       }
     }
-    for (const group of groups) marked += this.#markGroup(group);
+    for (const group of groups.values()) marked += this.#markGroup(group);
     return marked;
   }
 
   /** Keep the best of a peer's open channels, and what is neither better nor at the same address. */
   #markGroup(group: readonly number[]): number {
+    if (group.length < 2) return 0;
     let best = group[0]!;
     for (const at of group) if (this.#isBetter(at, best)) best = at;
     const bestIsCanonical = (this.#rows.words[best + FLAGS]! & CANONICAL) !== 0;
@@ -329,22 +363,22 @@ export class Roster {
     return marked;
   }
 
-  /** Fill a free row and link it, under the lock of its bucket. */
-  #insert(bucket: number, row: RosterRow): number {
+  /** Fill a row that was taken and link it, under the lock of its bucket, unless its peer has its fill of rows. */
+  #insert(bucket: number, at: number, row: RosterRow): number {
     assert(row.rsaId.length === RSA_BYTES, 'roster: an RSA id has 20 bytes');
     const rows = this.#rows;
-    const at = rows.take();
-    if (at < 0) return -1;
+    let left = row.inbound ? INBOUND_PER_IDENTITY : DIALLED_PER_IDENTITY;
+    for (let other = rows.first(bucket); other >= 0; other = rows.next(other)) {
+      const sameWay = ((rows.words[other + FLAGS]! & INBOUND) !== 0) === row.inbound;
+      if (sameWay && rows.holds(other, RSA_AT, row.rsaId) && --left === 0) return IDENTITY_FULL;
+    }
     rows.write(at, RSA_AT, row.rsaId);
     rows.write(at, HOST_AT, widen(row.address));
     rows.words[at + PORT] = row.port;
     rows.words[at + SLOT] = row.slot;
     rows.words[at + CHANNEL_GENERATION] = row.generation;
     rows.words[at + FLAGS] =
-      (row.canonical ? CANONICAL : 0) |
-      (row.isClient ? CLIENT : 0) |
-      (row.inbound ? INBOUND : 0) |
-      this.#writeEd25519(at, row.ed25519Id);
+      (row.canonical ? CANONICAL : 0) | (row.inbound ? INBOUND : 0) | this.#writeEd25519(at, row.ed25519Id);
     rows.setCreatedMs(at, row.createdMs);
     rows.link(bucket, at, row.state === 'open' ? RowState.OPEN : RowState.DIALLING);
     return rows.handleOf(at);
@@ -353,7 +387,7 @@ export class Roster {
   /** Write an Ed25519 id and return the flag that says whether there is one. */
   #writeEd25519(at: number, ed25519Id: Uint8Array | null): number {
     if (ed25519Id === null || isZero(ed25519Id)) {
-      this.#rows.write(at, ED25519_AT, new Uint8Array(ED25519_BYTES));
+      this.#rows.write(at, ED25519_AT, NO_ED25519);
       return 0;
     }
     assert(ed25519Id.length === ED25519_BYTES, 'roster: an Ed25519 id has 32 bytes');
@@ -368,13 +402,6 @@ export class Roster {
       generation: this.#rows.words[at + CHANNEL_GENERATION]!,
       handle: this.#rows.handleOf(at),
     };
-  }
-
-  #samePeer(a: number, b: number): boolean {
-    return (
-      this.#rows.holds(a, RSA_AT, this.#rows.view(b, RSA_AT, RSA_BYTES)) &&
-      this.#rows.holds(a, ED25519_AT, this.#rows.view(b, ED25519_AT, ED25519_BYTES))
-    );
   }
 }
 

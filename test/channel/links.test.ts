@@ -127,13 +127,27 @@ describe('open links', () => {
     rig.expectEmpty();
   });
 
+  test('of one RSA identity with ever new Ed25519 identities are listed up to a bound', () => {
+    const rig = new Rig();
+    for (let i = 0; i < 70; i++) {
+      Peer.connect(rig.world, rig.relay, {
+        worker: 0,
+        identity: { rsaId: filled(20, 9), ed25519Id: filled(32, i + 1) },
+      });
+      rig.settle();
+    }
+    expect(rig.relay.roster.count()).toEqual({ dialling: 0, open: 64, bad: 0 });
+    expect(rig.count('roster_identity_full')).toBe(6);
+    expect(rig.count('roster_full')).toBe(0);
+  });
+
   test('that are superseded take no new circuits, carry theirs on, and go when empty', () => {
     const rig = new Rig();
     const circuit = rig.openTwo();
     const end = rig.next.last;
     const { data } = rig.relay.workers[0]!;
     const channel = data.channels.bySlot.find((one) => one?.initiated)!;
-    rig.relay.workers[0]!.data.plane.roster.setBad(channel.rosterHandle);
+    rig.relay.roster.markSuperseded(channel.peerRsaId!, channel.peerEd25519Id, 0, Number.NEGATIVE_INFINITY);
     rig.world.pass(2000);
     expect(channel.bad).toBe(true);
     expect(rig.count('channel_superseded')).toBe(1);

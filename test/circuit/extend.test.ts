@@ -111,6 +111,28 @@ describe('EXTEND2', () => {
     expect(rig.count('links_dialled')).toBe(1);
   });
 
+  test('a peer that fills the rows of its RSA identity is dialled, and carries its circuit', () => {
+    const rig = new Rig();
+    for (let i = 0; i < 256; i++) {
+      rig.plane.roster.insert({
+        rsaId: rig.next.hop.rsaId,
+        ed25519Id: filled(32, i),
+        address: filled(4, i),
+        port: 1,
+        slot: -1,
+        generation: -1,
+        state: 'dialling',
+        inbound: false,
+        canonical: false,
+        createdMs: 0,
+      });
+    }
+    const circuit = rig.openTwo();
+    rig.expectPasses(circuit, rig.next.last);
+    expect(rig.count('roster_identity_full')).toBe(1);
+    expect(rig.relay.roster.count()).toEqual({ dialling: 256, open: 0, bad: 0 });
+  });
+
   test('without the Ed25519 id, or with a zero one, works', () => {
     for (const ed25519Id of [null, filled(32, 0)]) {
       const rig = new Rig();
@@ -369,7 +391,6 @@ describe('EXTEND2 is refused', () => {
       state: 'open',
       inbound: false,
       canonical: true,
-      isClient: false,
       createdMs: 0,
     } as const;
     while (rig.plane.roster.insert({ ...row, rsaId: rig.world.prng.bytes(20) }) >= 0);

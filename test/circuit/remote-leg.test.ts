@@ -5,6 +5,8 @@ import { encodeCreated2 } from '../../src/cell/create.ts';
 import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { NEXT } from '../../src/circuit/circuit-table.ts';
+import { OWED_MAX } from '../../src/circuit/ring-port.ts';
+import { SlotKind } from '../../src/shm/ring.ts';
 import type { ClientCircuit } from '../sim/client.ts';
 import { ClientCircuit as Circuit } from '../sim/client.ts';
 import { Peer, PeerListener } from '../sim/peer.ts';
@@ -404,6 +406,23 @@ describe('a full ring', () => {
     const end = rig.next.circuits[0]!;
     expect(end.heard.map(({ data }) => data[0]!)).toEqual(sent);
     expect(rig.plane.parked.used).toBe(0);
+  });
+
+  test('opens no more legs when too many messages are owed', () => {
+    const rig = new RemoteRig({ ringSlots: 8 });
+    const release = rig.hold(1);
+    const port = rig.plane.ports[1]!;
+    for (let i = 0; i < 8 + OWED_MAX; i++) port.putControl(SlotKind.LEG_DESTROY, 0, 0, 0, 0, 0);
+    expect(port.owedCount).toBe(OWED_MAX);
+    const circuit = rig.open();
+    circuit.extend(rig.next.hop);
+    rig.settle();
+    rig.expectDestroyed(DestroyReason.RESOURCELIMIT);
+    expect(rig.count('leg_ring_full')).toBe(1);
+    expect(port.owedCount).toBe(OWED_MAX);
+    release();
+    rig.settle();
+    rig.expectPasses(rig.openTwo(ID + 1), rig.next.last);
   });
 
   test('backward pauses the next hop’s link only until there is room', () => {

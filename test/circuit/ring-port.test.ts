@@ -79,3 +79,23 @@ test('nothing overtakes what is owed, though there is room', () => {
   expect(port.payOwed()).toBe(true);
   expect(drain(port, far).map(({ words }) => words[1])).toEqual([8, 9]);
 });
+
+test('what was paid is let go of, though more is owed all the while', () => {
+  const { port, far } = pair();
+  const bodies: WeakRef<Uint8Array>[] = [];
+  const rows: number[] = [];
+  let next = 0;
+  for (let round = 0; round < 2000; round++) {
+    while (port.owedCount < 20) {
+      const body = new Uint8Array(400);
+      bodies.push(new WeakRef(body));
+      port.putOpenLeg(next++, 1, 1, 1, body);
+    }
+    for (const { words } of drain(port, far)) rows.push(words[1]!);
+    expect(port.payOwed()).toBe(false);
+  }
+  expect(rows.length).toBeGreaterThan(15_000);
+  expect(rows).toEqual(Array.from(rows, (_, i) => i));
+  Bun.gc(true);
+  expect(bodies.filter((body) => body.deref() !== undefined).length).toBeLessThan(bodies.length / 4);
+});

@@ -42,7 +42,6 @@ function peerRow(rsaId: Uint8Array, ed25519Id: Uint8Array, slot: number, created
     state: open ? 'open' : 'dialling',
     inbound: false,
     canonical: open,
-    isClient: false,
     createdMs,
   } as const;
 }
@@ -80,9 +79,10 @@ function churn(task: RosterTask): void {
     if (what < 0.4) {
       if (!roster.setOpen(handle, { ed25519Id, canonical: random() < 0.5 })) wrong++;
     } else if (what < 0.5) {
-      roster.markSuperseded(rsaId, step);
+      roster.markSuperseded(rsaId, ed25519Id, step);
     } else if (what < 0.55) {
-      if (!roster.setBad(handle) || !roster.isBad(handle)) wrong++;
+      roster.markSuperseded(rsaId, ed25519Id, 1e12);
+      if (!roster.isBad(handle)) wrong++;
     } else if (what < 0.7) {
       if (roster.locate(handle)?.slot !== peer) wrong++;
     } else {

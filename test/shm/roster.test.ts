@@ -1,6 +1,13 @@
-import { expect, test } from 'bun:test';
+import { expect, spyOn, test } from 'bun:test';
 import { Bug } from '../../src/fault.ts';
-import { Roster, type RosterRow, type RosterTarget } from '../../src/shm/roster.ts';
+import {
+  IDENTITY_FULL,
+  ROSTER_FULL,
+  Roster,
+  type RosterRow,
+  type RosterTarget,
+} from '../../src/shm/roster.ts';
+import { RosterRows } from '../../src/shm/roster-rows.ts';
 import type { RosterReport, RosterTask } from './roster-worker.ts';
 import { seeded } from './seeded.ts';
 import { Thread } from './thread.ts';
@@ -35,7 +42,6 @@ function row(change: Partial<RosterRow> = {}): RosterRow {
     state: 'open',
     inbound: false,
     canonical: false,
-    isClient: false,
     createdMs: 1_000,
     ...change,
   };
@@ -108,19 +114,15 @@ test('an IPv6 address matches as well, and an IPv4 address matches its mapped fo
   expect(roster.choose(target({ rsaId: rsa(2), ipv4: null })).verdict).toBe('none');
 });
 
-test('clients and bad channels are never chosen', () => {
+test('bad channels are never chosen', () => {
   const roster = new Roster(Roster.create(16, KEY), 0);
-  const client = roster.insert(row());
-  roster.setClient(client);
-  expect(roster.choose(target()).verdict).toBe('none');
   const bad = roster.insert(row());
   expect(roster.choose(target()).verdict).toBe('open');
-  roster.setBad(bad);
+  expect(roster.markSuperseded(rsa(1), ed(1), 1_000, -1)).toBe(1);
   expect(roster.isBad(bad)).toBe(true);
   expect(roster.choose(target()).verdict).toBe('none');
   roster.setOpen(bad, { ed25519Id: ed(1), canonical: true });
   expect(roster.isBad(bad)).toBe(true);
-  roster.insert(row({ isClient: true, canonical: true }));
   expect(roster.choose(target()).verdict).toBe('none');
 });
 
@@ -183,7 +185,7 @@ test('a handle dies with its row, and is not the next row’s', () => {
     expect(handles.has(next)).toBe(false);
     handles.add(next);
     expect(roster.locate(handle)).toBeNull();
-    expect(roster.setBad(handle)).toBe(false);
+    expect(roster.setSlot(handle, 1, 1)).toBe(false);
     expect(roster.setOpen(handle, { ed25519Id: null, canonical: true })).toBe(false);
     roster.remove(next);
   }
@@ -206,7 +208,7 @@ test('a full roster says so, and takes rows again when some go', () => {
 test('nobody changes the row of another worker', () => {
   const sab = Roster.create(16, KEY);
   const handle = new Roster(sab, 0).insert(row());
-  expect(() => new Roster(sab, 1).setBad(handle)).toThrow(Bug);
+  expect(() => new Roster(sab, 1).setSlot(handle, 1, 1)).toThrow(Bug);
   expect(() => new Roster(sab, 1).remove(handle)).toThrow(Bug);
 });
 
@@ -220,12 +222,11 @@ test('a canonical channel supersedes every other of that peer', () => {
   const dialling = a.insert(dial());
   const otherEd = a.insert(row({ ed25519Id: ed(2) }));
   const otherRsa = a.insert(row({ rsaId: rsa(2) }));
-  const client = a.insert(row({ isClient: true }));
-  expect(a.markSuperseded(rsa(1), 4_000)).toBe(2);
+  expect(a.markSuperseded(rsa(1), ed(1), 4_000)).toBe(2);
   expect(a.isBad(elsewhere)).toBe(true);
   expect(b.isBad(young)).toBe(true);
-  for (const kept of [old, dialling, otherEd, otherRsa, client]) expect(a.isBad(kept)).toBe(false);
-  expect(a.markSuperseded(rsa(1), 4_000)).toBe(0);
+  for (const kept of [old, dialling, otherEd, otherRsa]) expect(a.isBad(kept)).toBe(false);
+  expect(a.markSuperseded(rsa(1), ed(1), 4_000)).toBe(0);
   expect(a.choose(target())).toMatchObject({ verdict: 'open', handle: old });
 });
 
@@ -234,7 +235,7 @@ test('a channel that is not canonical supersedes only those at its own address',
   const old = roster.insert(row({ createdMs: 1_000 }));
   const young = roster.insert(row({ createdMs: 2_000 }));
   const elsewhere = roster.insert(row({ address: at(2), createdMs: 3_000 }));
-  expect(roster.markSuperseded(rsa(1), 4_000)).toBe(1);
+  expect(roster.markSuperseded(rsa(1), ed(1), 4_000)).toBe(1);
   expect([old, young, elsewhere].map((handle) => roster.isBad(handle))).toEqual([false, true, false]);
 });
 
@@ -249,6 +250,102 @@ test('after a week a channel takes no new circuits, in the sweep over all peers 
   expect(roster.markAllSuperseded(7 * DAY_MS + 1)).toBe(2);
   expect([lone, old, fresher].map((handle) => roster.isBad(handle))).toEqual([true, true, false]);
   expect(roster.count()).toEqual({ dialling: 0, open: 1, bad: 3 });
+});
+
+/** A peer with one RSA identity and an Ed25519 identity for each link. */
+const pretender = (number: number, change: Partial<RosterRow> = {}) =>
+  row({ rsaId: rsa(7), ed25519Id: ed(number), inbound: true, createdMs: number, ...change });
+
+test('of the links that one RSA identity opens 64 are listed, whatever their Ed25519 identities', () => {
+  const roster = new Roster(Roster.create(1_024, KEY), 0);
+  const handles = Array.from({ length: 1_000 }, (_, i) => roster.insert(pretender(i)));
+  const listed = handles.filter((handle) => handle >= 0);
+  expect(listed.length).toBe(64);
+  expect(new Set(handles.slice(64))).toEqual(new Set([IDENTITY_FULL]));
+  expect(roster.count()).toEqual({ dialling: 0, open: 64, bad: 0 });
+  // Nobody else suffers, and neither do our dials to that identity.
+  expect(roster.insert(row({ inbound: true }))).toBeGreaterThanOrEqual(0);
+  expect(roster.insert(pretender(0, { inbound: false }))).toBeGreaterThanOrEqual(0);
+  roster.remove(listed[5]!);
+  expect(roster.insert(pretender(5_000))).toBeGreaterThanOrEqual(0);
+  expect(roster.insert(pretender(5_001))).toBe(IDENTITY_FULL);
+});
+
+test('dials that name one RSA identity go on when it has its fill of rows, but are not listed', () => {
+  const roster = new Roster(Roster.create(1_024, KEY), 0);
+  const dialTo = (number: number) => {
+    const there = { rsaId: rsa(7), ed25519Id: ed(number) };
+    return roster.chooseOrDial(target(there), dial(there));
+  };
+  for (let i = 0; i < 256; i++) {
+    const choice = dialTo(i);
+    expect(choice.verdict).toBe('mine');
+    expect(choice.handle).toBeGreaterThanOrEqual(0);
+  }
+  expect(dialTo(256)).toMatchObject({ verdict: 'mine', worker: 0, handle: IDENTITY_FULL });
+  expect(roster.setSlot(IDENTITY_FULL, 1, 1)).toBe(false);
+  expect(roster.remove(IDENTITY_FULL)).toBe(false);
+  expect(dialTo(3).verdict).toBe('dialling');
+  expect(roster.count()).toEqual({ dialling: 256, open: 0, bad: 0 });
+});
+
+test('links that peers open leave a quarter of the rows to our dials', () => {
+  const sab = Roster.create(64, KEY);
+  const rosters = [0, 1].map((worker) => new Roster(sab, worker));
+  const handles: number[] = [];
+  for (let i = 0; i < 60; i++) handles.push(rosters[i % 2]!.insert(row({ rsaId: rsa(i), inbound: true })));
+  expect(handles.filter((handle) => handle >= 0).length).toBe(48);
+  expect(new Set(handles.slice(48))).toEqual(new Set([ROSTER_FULL]));
+  for (let i = 100; i < 116; i++) {
+    const choice = rosters[i % 2]!.chooseOrDial(target({ rsaId: rsa(i) }), dial({ rsaId: rsa(i) }));
+    expect(choice.verdict).toBe('mine');
+    expect(choice.handle).toBeGreaterThanOrEqual(0);
+  }
+  for (const roster of rosters) {
+    expect(roster.chooseOrDial(target({ rsaId: rsa(200) }), dial({ rsaId: rsa(200) })).verdict).toBe('full');
+  }
+  // A row that the other worker gives back is found.
+  rosters[0]!.remove(handles[0]!);
+  expect(rosters[1]!.insert(row({ rsaId: rsa(201), inbound: true }))).toBeGreaterThanOrEqual(0);
+});
+
+/** Count how often rows are looked at, by word and by field. */
+function steps(body: () => void): number {
+  const load = spyOn(Atomics, 'load');
+  const holds = spyOn(RosterRows.prototype, 'holds');
+  try {
+    body();
+    return load.mock.calls.length + holds.mock.calls.length;
+  } finally {
+    load.mockRestore();
+    holds.mockRestore();
+  }
+}
+
+test('judging a peer’s channels takes steps in proportion to them, and none for its other identities', () => {
+  const taken = [16, 64].map((count) => {
+    const roster = new Roster(Roster.create(1_024, KEY), 0);
+    for (let i = 0; i < count; i++) roster.insert(pretender(i));
+    for (let i = 0; i < 4 * count; i++) roster.insert(pretender(i, { inbound: false }));
+    const one = steps(() => expect(roster.markSuperseded(rsa(7), ed(0), 4_000)).toBe(1));
+    const all = steps(() => expect(roster.markAllSuperseded(4_000)).toBe(count - 1));
+    return { one, all: all - 1_024 };
+  });
+  const [small, big] = taken;
+  expect(small!.one).toBeGreaterThan(5 * 16);
+  expect(big!.one).toBeLessThan(6 * small!.one);
+  expect(big!.all).toBeLessThan(6 * small!.all);
+});
+
+test('a full roster is not searched again until a row is given back', () => {
+  const roster = new Roster(Roster.create(1_024, KEY), 0);
+  const handles = Array.from({ length: 1_024 }, (_, i) => roster.insert(row({ rsaId: rsa(i) })));
+  const wanted = dial({ rsaId: rsa(9_999) });
+  const tryOnce = () => expect(roster.insert(wanted)).toBe(ROSTER_FULL);
+  expect(steps(tryOnce)).toBeGreaterThan(1_000);
+  expect(steps(tryOnce)).toBeLessThan(20);
+  roster.remove(handles[500]!);
+  expect(roster.insert(wanted)).toBeGreaterThanOrEqual(0);
 });
 
 test('the rows of a dead worker go, the others stay', () => {
@@ -413,8 +510,12 @@ for (const seed of [1, 2, 3, 4]) {
         if (some.state === 'dialling') some.state = 'open';
         some.canonical = canonical;
       } else if (what < 0.7 && some !== undefined) {
-        roster.setBad(some.handle);
-        some.state = 'bad';
+        // Everything of that peer that was made before.
+        const old = list.filter((one) => one.peer === some.peer && one.createdMs <= some.createdMs);
+        const marked = roster.markSuperseded(rsa(some.peer), ed(some.peer), some.createdMs + 0.5, 0);
+        expect(marked).toBeGreaterThanOrEqual(old.filter((one) => one.state !== 'bad').length);
+        for (const one of list) if (roster.isBad(one.handle)) one.state = 'bad';
+        for (const one of old) expect(one.state).toBe('bad');
       } else if (what < 0.95 && some !== undefined) {
         expect(roster.remove(some.handle)).toBe(true);
         expect(roster.remove(some.handle)).toBe(false);

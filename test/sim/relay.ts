@@ -181,7 +181,7 @@ export class SimRelay {
       junk: generateCurve25519(),
     };
     this.scoreboard = Scoreboard.create(this.workerCount);
-    this.rosterBlock = Roster.create(256, world.prng.bytes(8));
+    this.rosterBlock = Roster.create(1024, world.prng.bytes(8));
     this.halfOpenBlock = AddressTable.create(this.workerCount, 1024, world.prng.bytes(8));
     this.board = new Scoreboard(this.scoreboard, this.workerCount);
     this.roster = new Roster(this.rosterBlock, this.workerCount);
