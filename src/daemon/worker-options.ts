@@ -14,6 +14,8 @@ const HALF_OPEN_PER_ADDRESS = 64;
 /** In a test network every relay and client has the same address. */
 const HALF_OPEN_PER_ADDRESS_TESTING = 1024;
 const HALF_OPEN_MAX = 8192;
+/** Most places are kept for links whose handshake is through, and for dials. */
+const HALF_OPEN_SHARE = 1 / 4;
 /** Files and sockets that are no links. */
 const FILES_OF_MAIN = 128;
 const FILES_OF_WORKER = 16;
@@ -54,6 +56,7 @@ export interface Surroundings {
 /** Put the workers' options together. */
 export function workerOptions(options: RelayOptions, around: Surroundings): WorkerOptions {
   const { param } = around;
+  const links = linksMax(around.files, around.workers);
   const bind = options.outboundBindAddress;
   const ipv4 = bind.or.ipv4 ?? bind.any.ipv4;
   const ipv6 = bind.or.ipv6 ?? bind.any.ipv6;
@@ -84,8 +87,8 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     idleRelayTimeoutMs: param('nf_conntimeout_relays') * 1000,
     idleClientTimeoutMs: CLIENT_IDLE_MS,
     halfOpenPerAddressMax: options.testingTorNetwork ? HALF_OPEN_PER_ADDRESS_TESTING : HALF_OPEN_PER_ADDRESS,
-    halfOpenMax: HALF_OPEN_MAX,
-    linksMax: linksMax(around.files, around.workers),
+    halfOpenMax: Math.min(HALF_OPEN_MAX, Math.floor(around.workers * links * HALF_OPEN_SHARE)),
+    linksMax: links,
     dialsPerLinkMax: DIALS_PER_LINK,
     dialsPerRelayMax: DIALS_PER_RELAY,
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,

@@ -1,5 +1,6 @@
 /**
- * How many things each address holds open right now, over all workers: half-open links, so far.
+ * How many things each address holds open right now, over all workers: half-open links, so far. Of an IPv6 address
+ * the first 64 bits count, because whoever has one address has its whole /64.
  *
  * Addresses fall by a keyed hash into buckets of sixteen entries, so that a lookup is short and nobody can aim at a
  * bucket; a lock per bucket is held while one entry is changed. An entry counts per worker, because a worker that
@@ -37,7 +38,7 @@ export class AddressTable {
   readonly #entryWords: number;
   readonly #totalsAt: number;
   readonly #entriesAt: number;
-  /** The address being looked up, in its 16-byte form. */
+  /** The address being looked up, in its 16-byte form; of IPv6 the /64. */
   readonly #wide = new Uint8Array(16);
 
   /** Make an empty table for so many workers. @param key eight random bytes, secret from peers. */
@@ -143,11 +144,18 @@ export class AddressTable {
   }
 
   /**
+   * Free the locks of a worker that is dead for certain, and nothing else: at once, since others wait for them.
+   */
+  freeLocks(dead: number): void {
+    freeLocksOf(this.#words, LOCKS_AT, this.#buckets, 1, dead);
+  }
+
+  /**
    * Forget what a dead worker held, and free its locks. Returns false if another thread held a lock all the while:
    * call again later, before a successor starts.
    */
   dropWorker(dead: number): boolean {
-    freeLocksOf(this.#words, LOCKS_AT, this.#buckets, 1, dead);
+    this.freeLocks(dead);
     for (let bucket = 0; bucket < this.#buckets; bucket++) {
       if (!tryLock(this.#words, LOCKS_AT + bucket, this.#worker, CARETAKER_PATIENCE_MS)) return false;
       for (let way = 0; way < WAYS; way++) {
@@ -169,6 +177,7 @@ export class AddressTable {
       this.#wide.set(host, 12);
     } else {
       this.#wide.set(host);
+      if (!isMapped(host)) this.#wide.fill(0, 8);
     }
     return keyedHash(this.#words[KEY0_WORD]!, this.#words[KEY1_WORD]!, this.#wide) & (this.#buckets - 1);
   }
@@ -201,4 +210,10 @@ export class AddressTable {
     }
     return -1;
   }
+}
+
+/** Whether 16 bytes are an IPv4 address in IPv6 form. */
+function isMapped(host: Uint8Array): boolean {
+  for (let i = 0; i < 10; i++) if (host[i] !== 0) return false;
+  return host[10] === 255 && host[11] === 255;
 }

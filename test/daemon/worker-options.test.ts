@@ -8,7 +8,7 @@ import type { ParamName } from '../../src/netdoc/consensus-params.ts';
 import { parseTorrc } from '../../src/torrc/line.ts';
 import { buildOptions } from '../../src/torrc/validate.ts';
 
-function make(lines: string[], params: Partial<Record<ParamName, number>> = {}) {
+function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, files = 4096) {
   const parsed = parseTorrc(['ORPort 9001', ...lines].join('\n'), 'torrc', () => 'none');
   const { options } = buildOptions({ layers: [parsed], torrcName: 'torrc', home: '/root' });
   return workerOptions(options, {
@@ -17,7 +17,7 @@ function make(lines: string[], params: Partial<Record<ParamName, number>> = {}) 
     param: (name, fallback = 7) => params[name] ?? fallback,
     ownAddresses: [parseIp('192.0.2.1')!],
     ipv6Extends: true,
-    files: 4096,
+    files,
     workers: 2,
   });
 }
@@ -54,6 +54,15 @@ test('the memory of waiting cells is shared by the workers, and small beside the
   const { parkedBytesMax } = make([]);
   expect(parkedBytesMax).toBeGreaterThan(2 ** 20);
   expect(parkedBytesMax).toBeLessThanOrEqual(Math.min(2 ** 29, totalmem() / 8));
+});
+
+test('half-open links never fill the places of all links', () => {
+  const few = make([], {}, 1024);
+  expect(few.linksMax).toBe(432);
+  expect(few.halfOpenMax).toBe(216);
+  expect(make([], {}, 1_000_000).halfOpenMax).toBe(8192);
+  // Even with hardly any descriptors somebody is let in.
+  expect(make([], {}, 64).halfOpenMax).toBe(8);
 });
 
 test('it can be lettered', () => {

@@ -38,6 +38,31 @@ test('an IPv4 address and its mapped form are one', () => {
   expect(table.of(v4(7))).toBe(0);
 });
 
+/** An IPv6 address by its /64 and the rest. */
+function v6(network: number, rest: number): Uint8Array {
+  const host = Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  new DataView(host.buffer).setUint32(4, network);
+  new DataView(host.buffer).setUint32(8, rest * 0x9e3779b1);
+  new DataView(host.buffer).setUint32(12, rest);
+  return host;
+}
+
+test('a /64 of IPv6 counts as one address', () => {
+  const table = new AddressTable(AddressTable.create(1, 256, KEY), 0);
+  let admitted = 0;
+  for (let i = 0; i < 1_000; i++) if (table.admit(v6(1, i), 5, 100) === ADMITTED) admitted++;
+  expect(admitted).toBe(5);
+  expect(table.of(v6(1, 5_000))).toBe(5);
+  expect(table.admit(v6(2, 0), 5, 100)).toBe(ADMITTED);
+  // Whichever of its addresses leaves.
+  table.decrement(v6(1, 0));
+  expect(table.admit(v6(1, 7_000), 5, 100)).toBe(ADMITTED);
+  expect(table.admit(v6(1, 7_001), 5, 100)).toBe(ADDRESS_FULL);
+  // Mapped IPv4 addresses differ in their last bytes alone.
+  for (let i = 0; i < 20; i++) expect(table.admit(v4(i), 1, 100)).toBe(ADMITTED);
+  expect(table.total()).toBe(26);
+});
+
 test('the process has a bound too', () => {
   const sab = AddressTable.create(2, 256, KEY);
   const a = new AddressTable(sab, 0);
