@@ -327,6 +327,9 @@ export class Supervisor {
     const seat = this.seats[index]!;
     if (seat.worker !== worker) return;
     seat.worker = null;
+    // At once: survivors may wait for such a lock, and so may the burial of one that died before.
+    this.roster.freeLocks(index);
+    this.halfOpen.freeLocks(index);
     for (const waiting of this.waiting.values()) {
       waiting.missing.delete(index);
       if (waiting.missing.size === 0) waiting.done();
