@@ -54,7 +54,6 @@ const SYMBOLS = {
   getpwuid: { args: [u32], returns: ptr },
   getrlimit: { args: [i32, ptr], returns: i32 },
   setrlimit: { args: [i32, ptr], returns: i32 },
-  mlockall: { args: [i32], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
 } as const;
 
@@ -362,9 +361,6 @@ export function setUid(uid: number): SystemFault | null {
 }
 
 const RLIMIT_NOFILE = 7;
-const MCL_CURRENT = 1;
-const MCL_FUTURE = 2;
-const MCL_ONFAULT = 4;
 
 /** How many descriptors this process may open: now, and at most. */
 export function getFileLimit(): { soft: number; hard: number } | SystemFault {
@@ -379,11 +375,6 @@ export function setFileLimit(soft: number): SystemFault | null {
   if (libc().getrlimit(RLIMIT_NOFILE, limit) !== 0) return fault();
   limit[0] = BigInt(soft);
   return faultOrNull(libc().setrlimit(RLIMIT_NOFILE, limit));
-}
-
-/** Keep every touched page out of swap. Pages are locked when touched, not when reserved: reserves are large. */
-export function lockMemory(): SystemFault | null {
-  return faultOrNull(libc().mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
 }
 
 const PR_SET_DUMPABLE = 4;

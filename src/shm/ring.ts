@@ -3,7 +3,7 @@
  *
  * One ring per ordered pair of workers carries cells of circuits whose next channel lives on another worker,
  * and the leg control that must stay in order with them. Both ends address a slot by the byte offset of its
- * header: `u32[(at >> 2) + SLOT_A]` and `u8[at + SLOT_PAYLOAD_AT]`; nothing is allocated and nothing waits.
+ * header: `u32[(at >> 2) + word]` and `u8[at + SLOT_HEADER_BYTES]`; nothing is allocated and nothing waits.
  *
  * Memory ordering. Slots are written and read plainly. `publish` stores HEAD atomically after the slots were
  * written, `peek` loads HEAD atomically before it hands one out: that pair orders the contents. TAIL does the
@@ -25,21 +25,9 @@ import type { Doorbell } from './doorbell.ts';
 /** What a slot carries; everything but CELL and RELAY_MESSAGE is a control kind. */
 export const SlotKind = { CELL: 1, RELAY_MESSAGE: 2, OPEN_LEG: 3, LEG_READY: 4, LEG_DESTROY: 5 } as const;
 
-/** The slot header: eight 32-bit words, then the payload. Word indexes count from the slot's first word. */
-export const SLOT_KIND = 0;
-export const SLOT_A = 1;
-export const SLOT_B = 2;
-export const SLOT_C = 3;
-export const SLOT_D = 4;
-export const SLOT_E = 5;
-export const SLOT_F = 6;
-export const SLOT_G = 7;
+/** The slot header: eight 32-bit words, the kind first. What the others mean is the users' affair. */
 export const SLOT_HEADER_BYTES = 32;
-/** Where the payload starts, in bytes from the slot's offset. */
-export const SLOT_PAYLOAD_AT = SLOT_HEADER_BYTES;
-/** A whole cell of link protocol 4 or 5. */
-export const SLOT_PAYLOAD_BYTES = 514;
-/** Distance from slot to slot; a multiple of a cache line. */
+/** Distance from slot to slot: header and a whole cell, rounded up to cache lines. */
 export const SLOT_STRIDE = 576;
 
 /** The producer publishes at least this often, so that the consumer never waits for a whole chunk. */

@@ -141,15 +141,6 @@ export class TimerWheel {
     return fired;
   }
 
-  /**
-   * Tell when to call `advance` next: never later than the first timer is due, exact within 32 ticks, else it may
-   * be earlier (then that call fires nothing and the next answer is closer). Null if no timer is set.
-   */
-  nextDueMs(): number | null {
-    const tick = this.#nextTick();
-    return tick === Number.POSITIVE_INFINITY ? null : this.#startMs + tick * this.#tickMs;
-  }
-
   /** First tick at which a timer fires or a list must move down; infinity if there is none. */
   #nextTick(): number {
     let digitTicks = 1;

@@ -2,8 +2,10 @@
  * Thread entry for the ring stress test: sends `count` numbered slots and, at the same time, checks those that
  * come in, as a relay worker does: asleep on its doorbell whenever there is nothing to do.
  */
+
+import { CELL_BYTES } from '../../src/cell/cell.ts';
 import { Doorbell } from '../../src/shm/doorbell.ts';
-import { Ring, SLOT_PAYLOAD_AT, SLOT_PAYLOAD_BYTES, SlotKind } from '../../src/shm/ring.ts';
+import { Ring, SLOT_HEADER_BYTES, SlotKind } from '../../src/shm/ring.ts';
 import { seeded } from './seeded.ts';
 
 export interface RingTask {
@@ -52,7 +54,7 @@ function run(task: RingTask): void {
       const word = at >> 2;
       out.u32[word] = sent % 7 === 0 ? SlotKind.LEG_DESTROY : SlotKind.CELL;
       out.u32[word + 1] = sent;
-      out.u8.fill((sent * 31) & 255, at + SLOT_PAYLOAD_AT, at + SLOT_PAYLOAD_AT + SLOT_PAYLOAD_BYTES);
+      out.u8.fill((sent * 31) & 255, at + SLOT_HEADER_BYTES, at + SLOT_HEADER_BYTES + CELL_BYTES);
       out.commit();
       sent++;
     }
@@ -67,8 +69,8 @@ function run(task: RingTask): void {
       const number = into.u32[word + 1]!;
       const kind = number % 7 === 0 ? SlotKind.LEG_DESTROY : SlotKind.CELL;
       const fill = (number * 31) & 255;
-      const first = into.u8[at + SLOT_PAYLOAD_AT];
-      const last = into.u8[at + SLOT_PAYLOAD_AT + SLOT_PAYLOAD_BYTES - 1];
+      const first = into.u8[at + SLOT_HEADER_BYTES];
+      const last = into.u8[at + SLOT_HEADER_BYTES + CELL_BYTES - 1];
       if (number !== received || into.u32[word] !== kind || first !== fill || last !== fill) wrong++;
       sum += number;
       received++;

@@ -1,16 +1,7 @@
 import { expect, test } from 'bun:test';
+import { CELL_BYTES } from '../../src/cell/cell.ts';
 import { Doorbell } from '../../src/shm/doorbell.ts';
-import {
-  Ring,
-  SLOT_A,
-  SLOT_HEADER_BYTES,
-  SLOT_KIND,
-  SLOT_PAYLOAD_AT,
-  SLOT_PAYLOAD_BYTES,
-  SLOT_STRIDE,
-  SlotKind,
-  slotsPerRing,
-} from '../../src/shm/ring.ts';
+import { Ring, SLOT_HEADER_BYTES, SLOT_STRIDE, SlotKind, slotsPerRing } from '../../src/shm/ring.ts';
 import type { RingReport, RingTask } from './ring-worker.ts';
 import { seeded } from './seeded.ts';
 import { Thread } from './thread.ts';
@@ -18,9 +9,9 @@ import { Thread } from './thread.ts';
 function put(ring: Ring, control: boolean, number: number): boolean {
   const at = ring.reserve(control);
   if (at < 0) return false;
-  ring.u32[(at >> 2) + SLOT_KIND] = control ? SlotKind.LEG_DESTROY : SlotKind.CELL;
-  ring.u32[(at >> 2) + SLOT_A] = number;
-  ring.u8.fill(number & 255, at + SLOT_PAYLOAD_AT, at + SLOT_PAYLOAD_AT + SLOT_PAYLOAD_BYTES);
+  ring.u32[at >> 2] = control ? SlotKind.LEG_DESTROY : SlotKind.CELL;
+  ring.u32[(at >> 2) + 1] = number;
+  ring.u8.fill(number & 255, at + SLOT_HEADER_BYTES, at + SLOT_HEADER_BYTES + CELL_BYTES);
   ring.commit();
   return true;
 }
@@ -28,15 +19,15 @@ function put(ring: Ring, control: boolean, number: number): boolean {
 function take(ring: Ring): number {
   const at = ring.peek();
   if (at < 0) return -1;
-  const number = ring.u32[(at >> 2) + SLOT_A]!;
-  const payload = ring.u8.subarray(at + SLOT_PAYLOAD_AT, at + SLOT_PAYLOAD_AT + SLOT_PAYLOAD_BYTES);
+  const number = ring.u32[(at >> 2) + 1]!;
+  const payload = ring.u8.subarray(at + SLOT_HEADER_BYTES, at + SLOT_HEADER_BYTES + CELL_BYTES);
   expect(payload.every((byte) => byte === (number & 255))).toBe(true);
   ring.advance();
   return number;
 }
 
 test('slots keep off each other and off the indexes, each aligned to a cache line', () => {
-  expect(SLOT_HEADER_BYTES + SLOT_PAYLOAD_BYTES).toBeLessThanOrEqual(SLOT_STRIDE);
+  expect(SLOT_HEADER_BYTES + CELL_BYTES).toBeLessThanOrEqual(SLOT_STRIDE);
   const sab = Ring.create(16);
   const ring = new Ring(sab);
   const seen = new Set<number>();
@@ -45,7 +36,7 @@ test('slots keep off each other and off the indexes, each aligned to a cache lin
     expect(at % 64).toBe(0);
     expect(at + SLOT_STRIDE).toBeLessThanOrEqual(sab.byteLength);
     seen.add(at);
-    ring.u8.fill(0xff, at, at + SLOT_HEADER_BYTES + SLOT_PAYLOAD_BYTES);
+    ring.u8.fill(0xff, at, at + SLOT_HEADER_BYTES + CELL_BYTES);
     ring.commit();
   }
   expect(seen.size).toBe(16);
