@@ -137,24 +137,51 @@ function nameExclusively(temporary: string, path: string): void {
   renameSync(temporary, path);
 }
 
+/** A file that is on disk and has not its name yet: nothing about it can fail for want of space any more. */
+export interface StagedFile {
+  /** Give it its name. @throws OperatorError naming the path; a file that has the name is never touched */
+  place(): void;
+  /** Drop it, unless it has its name. */
+  discard(): void;
+}
+
+/**
+ * Write and sync a file that gets its name later: for several that come together or not at all.
+ *
+ * @throws OperatorError naming the path; nothing is left behind then.
+ */
+export function stageFile(
+  path: string,
+  content: Uint8Array | string,
+  options: WriteOptions = {},
+): StagedFile {
+  const { mode = 0o600, exitCode = EXIT_CONFIG } = options;
+  const temporary = `${path}.tmp`;
+  const discard = (): void => rmSync(temporary, { force: true });
+  try {
+    writeTemporary(temporary, toBytes(content), mode);
+  } catch (error) {
+    throw fileFault(error, 'creating the file', path, exitCode);
+  }
+  return {
+    discard,
+    place(): void {
+      try {
+        nameExclusively(temporary, path);
+      } catch (error) {
+        discard();
+        throw fileFault(error, 'creating the file', path, exitCode);
+      }
+      syncDirectory(dirname(path));
+    },
+  };
+}
+
 /**
  * Write a file whose name must not be taken yet: what keys are made with.
  *
  * @throws OperatorError naming the path; a file that is there is never touched.
  */
 export function createFile(path: string, content: Uint8Array | string, options: WriteOptions = {}): void {
-  const { mode = 0o600, exitCode = EXIT_CONFIG } = options;
-  const temporary = `${path}.tmp`;
-  try {
-    writeTemporary(temporary, toBytes(content), mode);
-    try {
-      nameExclusively(temporary, path);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      throw error;
-    }
-  } catch (error) {
-    throw fileFault(error, 'creating the file', path, exitCode);
-  }
-  syncDirectory(dirname(path));
+  stageFile(path, content, options).place();
 }

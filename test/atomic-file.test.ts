@@ -4,7 +4,7 @@ import { expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { createFile, fileFault, replaceFile } from '../src/atomic-file.ts';
+import { createFile, fileFault, replaceFile, stageFile } from '../src/atomic-file.ts';
 import { refusal, scratch } from './keys/scratch.ts';
 
 function mode(path: string): number {
@@ -55,6 +55,22 @@ test('a file is created once and never overwritten', () => {
   expect(error.exitCode).toBe(2);
   expect(readFileSync(path, 'latin1')).toBe('first');
   expect(mode(path)).toBe(0o600);
+  expect(readdirSync(at)).toEqual(['key']);
+});
+
+test('a staged file has no name until it is placed, and none when it is discarded', () => {
+  const at = scratch();
+  const path = join(at, 'key');
+  stageFile(path, 'first').discard();
+  expect(readdirSync(at)).toEqual([]);
+  const staged = stageFile(path, 'second');
+  expect(readdirSync(at)).toEqual(['key.tmp']);
+  staged.place();
+  staged.discard();
+  expect([readFileSync(path, 'latin1'), mode(path)]).toEqual(['second', 0o600]);
+  const late = stageFile(path, 'third', { exitCode: 2 });
+  expect(refusal(() => late.place()).exitCode).toBe(2);
+  expect(readFileSync(path, 'latin1')).toBe('second');
   expect(readdirSync(at)).toEqual(['key']);
 });
 

@@ -22,7 +22,14 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { createFile, fileErrorCode, fileFault, syncDirectory } from '../atomic-file.ts';
+import {
+  createFile,
+  fileErrorCode,
+  fileFault,
+  type StagedFile,
+  stageFile,
+  syncDirectory,
+} from '../atomic-file.ts';
 import { EXIT_KEYS, Malformed, OperatorError } from '../fault.ts';
 import { findUser, getEffectiveUid } from '../libc.ts';
 import { log } from '../log.ts';
@@ -275,19 +282,47 @@ export function removeKeyFile(store: KeyStore, name: string): void {
   syncDirectory(store.keyDirectory);
 }
 
+/** A key and the name that it shall have. */
+export interface NamedKey {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
 /**
- * Put a new key in the place of one that is renamed to `NAME.old`. If the new one cannot be written, the
- * current one gets its name back.
+ * Put new keys in the place of those that are renamed to `NAME.old`: all of them, or none. Each is on disk before the
+ * first current one loses its name, so a full disk costs nothing; if a rename fails then, the current ones get their
+ * names back.
  *
- * @throws OperatorError
+ * @throws OperatorError; the current keys are in their places then.
  */
-export function supersedeKeyFile(store: KeyStore, name: string, bytes: Uint8Array): void {
-  const hadOne = hasKeyFile(store, name);
-  setAsideKeyFile(store, name);
+export function supersedeKeyFiles(store: KeyStore, keys: readonly NamedKey[]): void {
+  const staged: StagedFile[] = [];
+  const undo: (() => void)[] = [];
   try {
-    createKeyFile(store, name, bytes);
+    for (const { name, bytes } of keys) {
+      staged.push(stageFile(keyPath(store, name), bytes, { mode: 0o600, exitCode: EXIT_KEYS }));
+    }
+    for (const [i, { name }] of keys.entries()) {
+      const path = keyPath(store, name);
+      if (hasKeyFile(store, name)) {
+        setAsideKeyFile(store, name);
+        undo.push(() => renameSync(`${path}.old`, path));
+      }
+      staged[i]!.place();
+      undo.push(() => unlinkSync(path));
+    }
   } catch (error) {
-    if (hadOne) renameSync(`${keyPath(store, name)}.old`, keyPath(store, name));
+    for (const step of undo.reverse()) putBack(store, step);
+    for (const file of staged) file.discard();
     throw error;
+  }
+}
+
+/** One step back of a change that failed. The first fault is the one to tell; this one must not hide it. */
+function putBack(store: KeyStore, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    store.warn(`putting a key back: ${String(error)}`);
   }
 }

@@ -21,7 +21,7 @@ import {
   keyPath,
   loadKeyFile,
   removeKeyFile,
-  supersedeKeyFile,
+  supersedeKeyFiles,
 } from './key-store.ts';
 import { decodePemFile, decodeTagged, encodePemFile, encodeTagged, TaggedForms } from './tagged-file.ts';
 
@@ -152,8 +152,10 @@ function rotationObstacle(store: KeyStore): string | null {
 function rotate(store: KeyStore, state: StateTimes, keys: OnionKeys, nowSec: number): OnionKeys {
   const current = generateCurve25519();
   const legacyRsa = generateRsa(LEGACY_RSA_BITS);
-  supersedeKeyFile(store, ONION_KEY_FILE, encodeOnionKey(current));
-  supersedeKeyFile(store, LEGACY_ONION_KEY_FILE, encodePemFile(rsaToPem(legacyRsa)));
+  supersedeKeyFiles(store, [
+    { name: ONION_KEY_FILE, bytes: encodeOnionKey(current) },
+    { name: LEGACY_ONION_KEY_FILE, bytes: encodePemFile(rsaToPem(legacyRsa)) },
+  ]);
   state.setTime(LAST_ROTATED, nowSec);
   return { current, previous: keys.current, legacyRsa, rotatedSec: nowSec };
 }

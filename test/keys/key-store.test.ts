@@ -2,7 +2,17 @@
 
 import { expect, test } from 'bun:test';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import {
@@ -12,7 +22,7 @@ import {
   readKeyFile,
   removeKeyFile,
   setAsideKeyFile,
-  supersedeKeyFile,
+  supersedeKeyFiles,
 } from '../../src/keys/key-store.ts';
 import { refusal, scratch, scratchStore } from './scratch.ts';
 
@@ -110,7 +120,7 @@ test('keys are created once, set aside, superseded and removed', () => {
   const read = (name: string) => readFileSync(keyPath(store, name), 'latin1');
   createKeyFile(store, 'key', new TextEncoder().encode('one'));
   expect(refusal(() => createKeyFile(store, 'key', new Uint8Array(1))).exitCode).toBe(2);
-  supersedeKeyFile(store, 'key', new TextEncoder().encode('two'));
+  supersedeKeyFiles(store, [{ name: 'key', bytes: new TextEncoder().encode('two') }]);
   expect([read('key'), read('key.old')]).toEqual(['two', 'one']);
   setAsideKeyFile(store, 'key');
   expect(read('key.old')).toBe('two');
@@ -125,6 +135,36 @@ test('a key that cannot be superseded keeps its name', () => {
   const { store } = scratchStore();
   createKeyFile(store, 'key', Uint8Array.of(1));
   mkdirSync(keyPath(store, 'key.tmp'));
-  expect(refusal(() => supersedeKeyFile(store, 'key', Uint8Array.of(2))).where).toBe(keyPath(store, 'key'));
+  const error = refusal(() => supersedeKeyFiles(store, [{ name: 'key', bytes: Uint8Array.of(2) }]));
+  expect(error.where).toBe(keyPath(store, 'key'));
   expect(readKeyFile(store, 'key', true)).toEqual(Uint8Array.of(1));
+});
+
+test('of several keys that are superseded together, all are or none', () => {
+  const two = [
+    { name: 'one', bytes: Uint8Array.of(11) },
+    { name: 'two', bytes: Uint8Array.of(12) },
+  ];
+  // The first cannot be written to disk before any rename; the second fails between the renames.
+  for (const inTheWay of ['two.tmp', 'two.old']) {
+    for (const hadOne of [true, false]) {
+      const { store, warnings } = scratchStore();
+      if (hadOne) createKeyFile(store, 'one', Uint8Array.of(1));
+      createKeyFile(store, 'two', Uint8Array.of(2));
+      mkdirSync(keyPath(store, inTheWay));
+      const error = refusal(() => supersedeKeyFiles(store, two));
+      expect([error.where, error.exitCode]).toEqual([keyPath(store, 'two'), 2]);
+      expect(readKeyFile(store, 'one', true)).toEqual(hadOne ? Uint8Array.of(1) : null);
+      expect(readKeyFile(store, 'two', true)).toEqual(Uint8Array.of(2));
+      expect(readdirSync(store.keyDirectory).sort()).toEqual(
+        [...(hadOne ? ['one'] : []), 'two', inTheWay].sort(),
+      );
+      rmdirSync(keyPath(store, inTheWay));
+      supersedeKeyFiles(store, two);
+      expect(readKeyFile(store, 'one', true)).toEqual(Uint8Array.of(11));
+      expect(readKeyFile(store, 'two', true)).toEqual(Uint8Array.of(12));
+      expect(readKeyFile(store, 'two.old', true)).toEqual(Uint8Array.of(2));
+      expect(warnings).toEqual([]);
+    }
+  }
 });

@@ -157,6 +157,28 @@ for (const name of [ONION_KEY_FILE, LEGACY_ONION_KEY_FILE]) {
   });
 }
 
+for (const name of [ONION_KEY_FILE, LEGACY_ONION_KEY_FILE]) {
+  test(`a rotation that cannot write ${name} leaves the old pair in force, on disk as in memory`, () => {
+    const { store } = scratchStore();
+    const state = memoryTimes();
+    const first = loadOrCreateOnionKeys(store, state, NOW);
+    const files = [bytesOf(store, ONION_KEY_FILE), bytesOf(store, LEGACY_ONION_KEY_FILE)];
+    mkdirSync(keyPath(store, `${name}.tmp`));
+    const error = refusal(() => maintainOnionKeys(store, state, first, NOW + 28 * DAY, PARAMS));
+    expect(error.where).toBe(keyPath(store, name));
+    expect([bytesOf(store, ONION_KEY_FILE), bytesOf(store, LEGACY_ONION_KEY_FILE)]).toEqual(files);
+    expect(existsSync(keyPath(store, `${ONION_KEY_FILE}.old`))).toBe(false);
+    expect(state.map.get('LastRotatedOnionKey')).toBe(NOW);
+    rmSync(keyPath(store, `${name}.tmp`), { recursive: true });
+    const second = maintainOnionKeys(store, state, first, NOW + 29 * DAY, PARAMS);
+    expect(second.previous).toBe(first.current);
+    const loaded = loadOrCreateOnionKeys(store, state, NOW + 29 * DAY);
+    expect(loaded.current.publicKey).toEqual(second.current.publicKey);
+    expect(loaded.previous?.publicKey).toEqual(first.current.publicKey);
+    expect(loaded.legacyRsa.publicDer).toEqual(second.legacyRsa.publicDer);
+  });
+}
+
 test('a public half of another key is refused', () => {
   const { store } = scratchStore();
   loadOrCreateOnionKeys(store, memoryTimes(), NOW);
