@@ -171,23 +171,24 @@ export function warnRateLimited(limit: RateLimit, domain: Domain, text: LogText)
   logRateLimited(limit, 'warn', domain, text);
 }
 
-/** torrc's SafeLogging: hide nothing, everything, or what we learn as a relay. */
+/**
+ * torrc's SafeLogging. `relay` leaves open what is learnt as a client; this program is never one, so it hides what
+ * `1` does.
+ */
 export type SafeLogging = '0' | '1' | 'relay';
 
 const SCRUBBED = '[scrubbed]';
 let safeLogging: SafeLogging = '1';
 
-/** Set what `scrub` and `scrubOwn` hide on this thread. */
+/** Set what `scrub` hides on this thread. */
 export function setSafeLogging(mode: SafeLogging): void {
   safeLogging = mode;
 }
 
-/** Hide what we know because we relay for others (a client's address, a hop, a target) unless SafeLogging is 0. */
+/**
+ * Hide what we know because we relay for others (a client's address, a hop, a target) unless SafeLogging is 0. What
+ * the consensus or torrc names in public (authorities, our own address) needs no hiding.
+ */
 export function scrub(addressText: string): string {
   return safeLogging === '0' ? addressText : SCRUBBED;
-}
-
-/** Hide what we know because of our own errands, only if SafeLogging is 1. */
-export function scrubOwn(addressText: string): string {
-  return safeLogging === '1' ? SCRUBBED : addressText;
 }

@@ -26,11 +26,11 @@ import { openDirectories } from './directories.ts';
 import { DirectorySide } from './directory-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
-import { type LogFormat, LogWriter, type PreparedLogs, rulesFor } from './log-writer.ts';
+import { LogWriter, logFormat, type PreparedLogs, rulesFor } from './log-writer.ts';
 import { OwnAddress } from './own-address.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { type OpenPorts, openPorts } from './ports.ts';
-import { becomeUser, raiseFileLimit } from './privilege.ts';
+import { becomeUser, keepDebuggersOff, raiseFileLimit } from './privilege.ts';
 import { affectsDescriptor } from './reload.ts';
 import { StateFile } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
@@ -121,6 +121,7 @@ export class Daemon {
     this.workers = options.numCpus > 0 ? options.numCpus : usableCores();
     this.ports = openPorts(options.disableNetwork ? [] : options.orPorts, this.workers);
     if (options.user !== null) becomeUser(options.user, placeOf(options, 'User'));
+    keepDebuggersOff(options);
     this.prepareLogs(options).commit();
     setSafeLogging(options.safeLogging);
     log.notice('general', `${NAME} (${COMMIT}) starting with ${this.workers} worker(s).`);
@@ -327,7 +328,8 @@ export class Daemon {
   async dump(): Promise<void> {
     this.heartbeat();
     await this.supervisor.dump();
-    this.vitals.dump(this.directory.publisher.uploads());
+    const { publisher } = this.directory;
+    this.vitals.dump(publisher.uploads(), publisher.silence);
   }
 
   /** Log everything from now until the next reload (USR2). */
@@ -426,13 +428,4 @@ function random(n: number): Uint8Array {
 
 function warnOfFiles(text: string): void {
   log.warn('fs', text);
-}
-
-function logFormat(options: RelayOptions): LogFormat {
-  return {
-    granularityMs: options.logTimeGranularityMs,
-    withDomains: options.logMessageDomains,
-    truncate: options.truncateLogFile,
-    syslogTag: options.syslogIdentityTag,
-  };
 }

@@ -12,6 +12,7 @@ import { EXIT_CONFIG, OperatorError } from '../fault.ts';
 import { isFault, sendDatagramUnix } from '../libc.ts';
 import { DOMAINS, type LogRecord, SEVERITIES, type Severity, setLogSink, setLogThreshold } from '../log.ts';
 import { defaultLogRule, type LogRule } from '../torrc/log-line.ts';
+import type { RelayOptions } from '../torrc/relay-options.ts';
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const SYSLOG_SOCKET = '/dev/log';
@@ -56,6 +57,16 @@ export function rulesFor(
   if (rules.length > 0) return rules;
   if (quiet === 'quiet') return [];
   return [defaultLogRule(quiet === 'hush' ? 'warn' : 'notice')];
+}
+
+/** How torrc wants records written. */
+export function logFormat(options: RelayOptions): LogFormat {
+  return {
+    granularityMs: options.logTimeGranularityMs,
+    withDomains: options.logMessageDomains,
+    truncate: options.truncateLogFile,
+    syslogTag: options.syslogIdentityTag,
+  };
 }
 
 /** Writes records. One per process. */

@@ -66,12 +66,17 @@ export class VitalSigns {
     for (const line of lines) log.notice('heartbeat', line);
   }
 
-  /** Log every counter that has counted something, and how our uploads went. */
-  dump(uploads: readonly { nickname: string; state: UploadState; reason: string }[]): void {
+  /** Log every counter that has counted something, and how our uploads went, or why there are none. */
+  dump(
+    uploads: readonly { nickname: string; state: UploadState; reason: string }[],
+    silence: string | null,
+  ): void {
     const names = Object.keys(Counter) as CounterName[];
     const seen = names.filter((name) => this.total(name) > 0).map((name) => `${name} ${this.total(name)}`);
     log.notice('general', seen.length === 0 ? 'All counters are 0.' : `Counters: ${seen.join(', ')}.`);
+    if (silence !== null) log.notice('dir', silence);
     for (const { nickname, state, reason } of uploads) {
+      if (state === 'waiting') continue;
       log.notice('dir', `Authority ${nickname}: descriptor ${state}${reason === '' ? '' : ` (${reason})`}.`);
     }
   }

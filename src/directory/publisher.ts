@@ -129,6 +129,12 @@ export class Publisher {
     if (!this.#stopped) this.check();
   }
 
+  /** Why nothing is published at present, as a sentence; null when something is. */
+  get silence(): string | null {
+    if (this.#stopped) return 'Nothing is published.';
+    return this.#isHeld || this.#published === null ? this.#lastSaid || 'Nothing is published yet.' : null;
+  }
+
   /** Name, and state of the latest upload, of each authority. */
   uploads(): { nickname: string; state: UploadState; reason: string }[] {
     return this.#uploads.map(({ authority, state, reason }) => ({

@@ -112,8 +112,8 @@ DirReqStatistics | boolean | 1 | later
   Collect statistics about directory requests.
 DisableAllSwap | boolean | 0 | later restart
   Lock all memory so that nothing is swapped to disk.
-DisableDebuggerAttachment | boolean | 1 | later restart
-  Keep other processes of the same user from attaching a debugger.
+DisableDebuggerAttachment | boolean | 1 | acts restart
+  Keep other processes of the same user from attaching a debugger; it also turns core dumps off.
 DisableNetwork | boolean | 0 | acts restart
   Open no port, dial nobody and publish nothing; the keys are kept ready.
 DisableOOSCheck | boolean | 1 | later
@@ -309,7 +309,7 @@ RephistTrackTime | interval | 24 hours | later
 RunAsDaemon | boolean | 0 | acts restart
   Detach from the terminal and run in the background.
 SafeLogging | text | 1 | acts
-  1 scrubs addresses from logs, relay scrubs those that concern clients of this relay, 0 scrubs nothing.
+  1 and relay scrub the addresses that a relay learns of from logs, 0 scrubs nothing.
 Sandbox | boolean | 0 | later restart
   Confine the process to the system calls that it needs.
 __SbwsExit | boolean | 0 | later

@@ -57,14 +57,15 @@ test('what a dead worker held is closed, and only that', () => {
   expect(main.total(Counter.channels_closed)).toBe(2);
 });
 
-test('USR1 names every counter that counted, and each authority', () => {
+test('USR1 names every counter that counted, and each authority that was asked, or why none was', () => {
   const [first, , main] = boards();
   const vitals = new VitalSigns(main);
-  vitals.dump([]);
+  vitals.dump([{ nickname: 'auth', state: 'waiting', reason: '' }], 'Nothing is published.');
   first.add(Counter.worker_bugs, 1);
-  vitals.dump([{ nickname: 'auth', state: 'refused', reason: 'Fingerprint is marked rejected' }]);
+  vitals.dump([{ nickname: 'auth', state: 'refused', reason: 'Fingerprint is marked rejected' }], null);
   expect(said).toEqual([
     'general All counters are 0.',
+    'dir Nothing is published.',
     'general Counters: worker_bugs 1.',
     'dir Authority auth: descriptor refused (Fingerprint is marked rejected).',
   ]);

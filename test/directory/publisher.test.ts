@@ -118,8 +118,10 @@ function bindView(bench: Bench) {
 
 test('a fresh relay posts both documents to every authority that votes, and to no other', async () => {
   const bench = new Bench();
+  expect(bench.publisher.silence).toBe('Nothing is published.');
   bench.publisher.start();
   await settle();
+  expect(bench.publisher.silence).toBeNull();
   expect(bench.requests.length).toBe(3);
   const [request] = bench.requests;
   expect([request!.method, request!.path]).toEqual(['POST', '/tor/']);
@@ -265,6 +267,7 @@ test('what is missing is told in one message with all lines to write, once', asy
   expect(said.length).toBe(1);
   expect(said[0]).toContain('Address 203.0.113.5');
   expect(said[0]).toContain('AssumeReachable 1');
+  expect(bench.publisher.silence).toBe(said[0]!);
   bench.settings = { ...bench.settings, assumeReachable: true, address: HERE };
   await bench.time.pass(60_000);
   expect(bench.requests.length).toBe(3);
