@@ -379,7 +379,7 @@ export function setFileLimit(soft: number): SystemFault | null {
 
 const PR_SET_DUMPABLE = 4;
 
-/** Let this process be debugged and dump core again, which a change of user turns off. */
-export function setDumpable(): SystemFault | null {
-  return faultOrNull(libc().prctl(PR_SET_DUMPABLE, 1n, 0n, 0n, 0n));
+/** Whether users without privileges may debug this process, and a crash dumps core. A change of user turns it off. */
+export function setDumpable(allowed: boolean): SystemFault | null {
+  return faultOrNull(libc().prctl(PR_SET_DUMPABLE, allowed ? 1n : 0n, 0n, 0n, 0n));
 }

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { openKeys } from '../daemon/directories.ts';
 import { signingPolicy } from '../daemon/key-keeper.ts';
-import { becomeUser } from '../daemon/privilege.ts';
+import { becomeUser, keepDebuggersOff } from '../daemon/privilege.ts';
 import { EXIT_CONFIG, OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
 import { loadOrCreateIdentity } from '../keys/identity.ts';
@@ -24,6 +24,7 @@ import { loadOptions, verifyConfig } from './verify-config.ts';
 /** The keys are the relay's: they are read and made as the user that it runs as. */
 function storeOf({ options }: BuiltOptions) {
   if (options.user !== null) becomeUser(options.user, placeOf(options, 'User'));
+  keepDebuggersOff(options);
   return openKeys(options, (text) => process.stderr.write(`[warn] ${text}\n`));
 }
 

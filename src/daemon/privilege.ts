@@ -1,5 +1,5 @@
 /**
- * What this process may do: torrc's `User`, and how many files it may open.
+ * What this process may do, and what may be done to it: torrc's `User`, how many files it may open, debuggers.
  *
  * Started as root, a relay opens its listening sockets, becomes `User`, and only then touches the DataDirectory,
  * so that every file in it belongs to that user. Becoming another user is for good: it is checked that root
@@ -23,6 +23,7 @@ import {
   type UserRecord,
 } from '../libc.ts';
 import { log } from '../log.ts';
+import type { RelayOptions } from '../torrc/relay-options.ts';
 
 /**
  * Look up torrc's `User`.
@@ -66,8 +67,19 @@ export function becomeUser(name: string, where: string): void {
       'start without root instead',
     );
   }
-  const dumpable = setDumpable();
-  if (dumpable !== null) log.info('process', `core dumps stay off: ${dumpable.text}`);
+}
+
+/**
+ * Do what torrc's `DisableDebuggerAttachment` says: unless it is 0, no process of our own user may read our memory,
+ * and a crash leaves no core. Call it after `becomeUser` and before keys are read.
+ */
+export function keepDebuggersOff(options: Pick<RelayOptions, 'user' | 'values'>): void {
+  const allowed = options.values['DisableDebuggerAttachment']?.[0] === '0';
+  // Without a change of user the kernel's own choice stands.
+  if (allowed && options.user === null) return;
+  const fault = setDumpable(allowed);
+  if (fault !== null)
+    log.warn('process', `debuggers cannot be ${allowed ? 'let in' : 'kept off'}: ${fault.text}`);
 }
 
 /**

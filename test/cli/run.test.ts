@@ -97,6 +97,8 @@ test(
     const lines = quietRelay(
       at,
       'RunAsDaemon 1',
+      // Its files in /proc are looked at.
+      'DisableDebuggerAttachment 0',
       `PidFile ${at}/pid`,
       `Log notice file ${log}`,
       'Log info stdout',

@@ -255,6 +255,8 @@ describe.skipIf(!ROOT)('User', () => {
       expect(status).toContain(`Uid:\t${Array(4).fill(user.uid).join('\t')}`);
       const limit = /Max open files +(\d+) +(\d+)/.exec(readFileSync(`/proc/${relay.pid}/limits`, 'latin1'))!;
       expect(limit[1]).toBe(limit[2]!);
+      // What a debugger could read belongs to root: its own user cannot look at it.
+      expect(statSync(`/proc/${relay.pid}/mem`).uid).toBe(0);
       // Logs are opened anew by the user, too.
       relay.signal('SIGHUP');
       await relay.said(/Reloaded: 0 options changed/);

@@ -47,6 +47,40 @@ try { becomeUser('root', 'torrc:2'); } catch (error) { console.log(error.message
   expect(out).toContain('torrc:2: only root can become "root", and this process runs as nobody');
 });
 
+/** A script that does `body` in a process of its own and prints what prctl(PR_GET_DUMPABLE) says then. */
+function dumpableAfter(body: string): Promise<string> {
+  return run(`
+import { dlopen } from 'bun:ffi';
+import { becomeUser, keepDebuggersOff } from ${JSON.stringify(SOURCE)};
+const prctl = { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' };
+let libc;
+for (const name of ['libc.so.6', 'libc.so']) try { libc ??= dlopen(name, { prctl }).symbols; } catch {}
+${body}
+console.log(libc.prctl(3, 0n, 0n, 0n, 0n));
+`);
+}
+
+const options = (value: string | null, user: string | null = null) =>
+  JSON.stringify({ user, values: value === null ? {} : { DisableDebuggerAttachment: [value] } });
+
+test('debuggers are kept off unless DisableDebuggerAttachment is 0', async () => {
+  expect(await dumpableAfter('')).toBe('1\n');
+  for (const value of ['1', null]) {
+    expect(await dumpableAfter(`keepDebuggersOff(${options(value)})`)).toBe('0\n');
+  }
+  expect(await dumpableAfter(`keepDebuggersOff(${options('0')})`)).toBe('1\n');
+});
+
+test.skipIf(!ROOT)('a change of user does not let debuggers in, unless it was asked for', async () => {
+  for (const [value, expected] of [
+    ['1', '0\n'],
+    ['0', '1\n'],
+  ] as const) {
+    const body = `becomeUser('nobody', 'torrc:1'); keepDebuggersOff(${options(value, 'nobody')})`;
+    expect(await dumpableAfter(body)).toBe(expected);
+  }
+});
+
 test.skipIf(ROOT)('someone else cannot become anyone', () => {
   expect(refusal(() => becomeUser('root', 'torrc:2')).message).toContain('only root can become');
 });

@@ -21,6 +21,8 @@ const QUIET: readonly string[] = [
   'ContactInfo nobody@example.com',
   'ExtendAllowPrivateAddresses 1',
   'NumCPUs 2',
+  // Its files in /proc are counted.
+  'DisableDebuggerAttachment 0',
   'PublishServerDescriptor 0',
   'SafeLogging 0',
   'ShutdownWaitLength 0',
