@@ -471,11 +471,18 @@ function checkRelativePaths(options: RelayOptions, values: Values, warnings: str
   }
 }
 
-/** One note per relay option that was set, to other than its default, and has no effect yet. */
+/** Limits that the descriptor tells of, and that nothing enforces yet. */
+const ONLY_PUBLISHED = ['BandwidthRate', 'BandwidthBurst', 'RelayBandwidthRate', 'RelayBandwidthBurst'];
+
+/** One note per relay option that was set, to other than its default, and has no effect yet, or half of it. */
 function withoutEffect(values: Values): string[] {
-  return OPTIONS.filter((spec) => spec.effect === 'later' && values.isSet(spec.name))
+  const half = ONLY_PUBLISHED.filter((name) => values.isSet(name) && !values.isDefault(name)).map(
+    (name) => `${values.where(name)}: ${name} is published, but does not limit traffic yet`,
+  );
+  const none = OPTIONS.filter((spec) => spec.effect === 'later' && values.isSet(spec.name))
     .filter((spec) => spec.name !== 'BridgeRelay' && !values.isDefault(spec.name))
     .map((spec) => `${values.where(spec.name)}: ${spec.name} has no effect yet`);
+  return [...half, ...none];
 }
 
 function placesOf({ settings }: Assignment): Record<string, string> {

@@ -2,9 +2,11 @@
 
 import { afterEach, expect, test } from 'bun:test';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { formatRecord, type LogFormat, LogWriter, rulesFor } from '../../src/daemon/log-writer.ts';
+import { formatRecord, type LogFormat, LogWriter, logFormat, rulesFor } from '../../src/daemon/log-writer.ts';
 import { isLogged, type LogRecord, log } from '../../src/log.ts';
+import { parseTorrc } from '../../src/torrc/line.ts';
 import { parseLogLine } from '../../src/torrc/log-line.ts';
+import { buildOptions } from '../../src/torrc/validate.ts';
 import { refusal, scratch } from '../keys/scratch.ts';
 
 const FORMAT: LogFormat = { granularityMs: 1000, withDomains: false, truncate: false, syslogTag: null };
@@ -169,6 +171,23 @@ for i in range(4): print(s.recv(65536).decode(), flush=True)`;
   ]);
   expect(lines[3]).toStartWith(`<27>Tor-two[${process.pid}]: xxx`);
   expect(lines[3]!.length).toBe(2048);
+});
+
+test('torrc says how records are written', () => {
+  const lines = [
+    'SyslogIdentityTag two',
+    'LogMessageDomains 1',
+    'LogTimeGranularity 1 msec',
+    'TruncateLogFile 1',
+  ];
+  const parsed = parseTorrc(lines.join('\n'), 'torrc', () => 'none');
+  const { options } = buildOptions({ layers: [parsed], torrcName: 'torrc', home: '/' });
+  expect(logFormat(options)).toEqual({
+    granularityMs: 1,
+    withDomains: true,
+    truncate: true,
+    syslogTag: 'two',
+  });
 });
 
 test('syslog that nobody serves is refused with its line', () => {
