@@ -92,6 +92,9 @@ test(
       const at = folder();
       const relay = startRelay(at, linesFor(at, port, ...lines));
       await relay.said(wanted);
+      // What to write is told once, and USR1 tells it again in one line.
+      relay.signal('SIGUSR1');
+      await relay.said(wanted, 2);
       await relay.stop();
     }
     expect(uploads).toEqual([]);

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { dumpConfig } from '../../src/cli/dump-config.ts';
 import { checkPassword } from '../../src/cli/hash-password.ts';
 import { OperatorError } from '../../src/fault.ts';
+import { canonicalValue } from '../../src/torrc/assign.ts';
 import { parseTorrc } from '../../src/torrc/line.ts';
-import { OPTIONS } from '../../src/torrc/option-table.ts';
+import { OPTIONS, optionSpec } from '../../src/torrc/option-table.ts';
 import { readIncludes } from '../../src/torrc/torrc-file.ts';
 import { type BuiltOptions, buildOptions } from '../../src/torrc/validate.ts';
 
@@ -57,6 +58,74 @@ function ours(text: string, folder: string): BuiltOptions | string {
   }
 }
 
+const AUTHORITY = `DirAuthority nowhere orport=1 v3ident=${'1'.repeat(40)} 127.0.0.1:1 ${'2'.repeat(40)}`;
+
+/** What the question itself needs to be set, and what stands for several lines. */
+const NOT_ASKED = new Set([
+  ...['TestingTorNetwork', 'DirAuthority', 'DataDirectory', 'ControlPort', 'ControlPortWriteToFile'],
+  ...['SocksPort', 'DisableNetwork', 'Log'],
+]);
+
+/** Our default of an option in a test network, as C tor prints values; empty when unset. */
+function usualOf(name: string, built: BuiltOptions): string {
+  const spec = optionSpec(name);
+  const usual = built.options.testingTorNetwork ? spec.testingDefault : spec.default;
+  return usual === null ? '' : canonicalValue(spec, usual);
+}
+
+/** Ask a C tor of a test network, through its control port, what its options are. */
+async function askTor(names: readonly string[]): Promise<Map<string, string>> {
+  const portFile = join(scratch, 'control-port');
+  const torrc = join(scratch, 'test-network');
+  const data = join(scratch, 'test-network-data');
+  const lines = [
+    'TestingTorNetwork 1',
+    AUTHORITY,
+    `DataDirectory ${data}`,
+    'ControlPort auto',
+    'SocksPort 0',
+  ];
+  writeFileSync(
+    torrc,
+    [...lines, `ControlPortWriteToFile ${portFile}`, 'DisableNetwork 1', 'Log err stderr'].join('\n'),
+  );
+  const child = Bun.spawn([TOR!, '-f', torrc], { stdout: 'ignore', stderr: 'inherit' });
+  try {
+    while (!existsSync(portFile) && child.exitCode === null) await Bun.sleep(20);
+    const port = Number(/:(\d+)/.exec(readFileSync(portFile, 'utf8'))![1]);
+    const said = Promise.withResolvers<string>();
+    let text = '';
+    const socket = await Bun.connect({
+      hostname: '127.0.0.1',
+      port,
+      socket: {
+        data(_socket, chunk) {
+          text += Buffer.from(chunk).toString('latin1');
+          if (/^250 (?!OK)/m.test(text) || /^5/m.test(text)) said.resolve(text);
+        },
+        close: () => said.reject(new Error(text)),
+        error: () => {},
+      },
+    });
+    socket.write(`AUTHENTICATE\r\nGETCONF ${names.join(' ')}\r\n`);
+    const answer = await said.promise;
+    socket.end();
+    const pairs = [...answer.matchAll(/^250[- ](\w+)(?:=(.*?))?\r$/gm)].map((found): [string, string] => [
+      found[1]!,
+      found[2] ?? '',
+    ]);
+    return new Map(pairs.filter(([name]) => name !== 'OK'));
+  } finally {
+    child.kill();
+    await child.exited;
+  }
+}
+
+test('C tor is there, or this is no CI', () => {
+  if (!HAS_TOR) console.warn('SKIPPED: no C tor 0.4.9 here; its torrc was not compared with ours');
+  expect(HAS_TOR || process.env['CI'] !== 'true').toBe(true);
+});
+
 describe.skipIf(!HAS_TOR)('beside C tor', () => {
   test('the names are those that it lists', () => {
     const listed = tor(['--list-torrc-options'], scratch).text.trim().split('\n');
@@ -74,6 +143,20 @@ describe.skipIf(!HAS_TOR)('beside C tor', () => {
     ]);
     const built = buildOptions({ layers: [], torrcName: null, home: '/' });
     expect(dumpConfig(built, 'full')).toBe(dumped.stdout.toString());
+  });
+
+  test('the defaults of a test network are those that it has', async () => {
+    const answers = await askTor(OPTIONS.map(({ name }) => name).filter((name) => !NOT_ASKED.has(name)));
+    const lines = ['TestingTorNetwork 1', AUTHORITY];
+    const built = ours(lines.join('\n'), scratch);
+    if (typeof built === 'string') throw new Error(built);
+    const mine = new Map<string, string>();
+    for (const spec of OPTIONS) mine.set(spec.name, usualOf(spec.name, built));
+    const wrong = [...answers].filter(([name, value]) => mine.get(name) !== value);
+    expect(wrong.map(([name, value]) => `${name}: C tor ${value}, we ${mine.get(name)}`)).toEqual([]);
+    const changed = OPTIONS.filter((spec) => spec.testingDefault !== spec.default);
+    expect(changed.length).toBeGreaterThan(10);
+    for (const { name } of changed) expect(answers.has(name)).toBe(true);
   });
 
   test('a configuration dumps to the same text', () => {
