@@ -115,6 +115,11 @@ function judgeTarget(plane: CircuitPlane, row: number, target: ExtendTarget): En
     refuse(plane, row, Counter.extend_previous_hop_refused, DestroyReason.PROTOCOL);
     return null;
   }
+  // A dial would end at the wrong identity; what we know spares us the dial. C tor's reason for it.
+  if (ed25519Id !== null && plane.roster.contradicts(rsaId, ed25519Id)) {
+    refuse(plane, row, Counter.extend_identity_mismatch_refused, DestroyReason.CHANNEL_CLOSED);
+    return null;
+  }
   // As C tor: an address that the client left out is filled in from the consensus.
   const known = plane.relayIndex.find(rsaId);
   const v4 = usable(plane, target.ipv4 ?? (known < 0 ? null : plane.relayIndex.ipv4(known)));

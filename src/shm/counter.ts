@@ -104,6 +104,7 @@ export const COUNTER_NAMES = [
   'extend_zero_port_refused',
   'extend_no_address_refused',
   'extend_ipv6_unavailable',
+  'extend_identity_mismatch_refused',
   'extend_hibernating',
   'extend_no_circuit_id',
   'extend_dial_failed',

@@ -286,6 +286,26 @@ export class Roster {
     return true;
   }
 
+  /**
+   * Whether open channels prove that the relay with this RSA identity has another Ed25519 identity than the one
+   * claimed. False while none is open, or when they disagree: then the claim has to be tried.
+   */
+  contradicts(rsaId: Uint8Array, ed25519Id: Uint8Array): boolean {
+    const rows = this.#rows;
+    const bucket = rows.bucketOf(rsaId);
+    return rows.locked(bucket, () => {
+      let proven: Uint8Array | null = null;
+      for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
+        if (rows.stateOf(at) !== RowState.OPEN || !rows.holds(at, RSA_AT, rsaId)) continue;
+        if ((rows.words[at + FLAGS]! & HAS_ED25519) === 0 || rows.holds(at, ED25519_AT, ed25519Id))
+          return false;
+        if (proven !== null && !rows.holds(at, ED25519_AT, proven)) return false;
+        proven = rows.view(at, ED25519_AT, 32).slice();
+      }
+      return proven !== null;
+    });
+  }
+
   #choose(bucket: number, target: RosterTarget): RosterChoice {
     const rows = this.#rows;
     const ipv4 = target.ipv4 === null ? null : widen(target.ipv4);

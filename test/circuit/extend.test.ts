@@ -55,6 +55,24 @@ describe('EXTEND2', () => {
     expect(rig.count('links_dialled')).toBe(1);
   });
 
+  test('to an identity that an open channel proves wrong is refused without a dial', () => {
+    const rig = new Rig();
+    rig.openTwo();
+    const circuit = rig.open(ID + 1);
+    const { rsaId } = rig.next.hop;
+    const specifiers = specifiersOf({
+      rsaId,
+      ed25519Id: filled(32, 3),
+      ipv4: endpoint(NEXT_HOST, 9001),
+      ipv6: null,
+    });
+    circuit.extend(rig.next.hop, { specifiers });
+    rig.settle();
+    rig.expectDestroyed(DestroyReason.CHANNEL_CLOSED, ID + 1);
+    expect(rig.count('extend_identity_mismatch_refused')).toBe(1);
+    expect(rig.count('links_dialled')).toBe(1);
+  });
+
   test('waits for a dial in progress to the same address', () => {
     const rig = new Rig();
     const circuits = [rig.open(ID), rig.open(ID + 1), rig.open(ID + 2)];

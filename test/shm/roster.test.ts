@@ -532,3 +532,20 @@ for (const seed of [1, 2, 3, 4]) {
     }
   });
 }
+
+test('open channels contradict a wrong Ed25519 id, unless they disagree', () => {
+  const sab = Roster.create(16);
+  const roster = new Roster(sab, 0);
+  const { rsaId } = row();
+  const claim = new Uint8Array(32).fill(9);
+  const other = new Uint8Array(32).fill(8);
+  expect(roster.contradicts(rsaId, claim)).toBe(false);
+  const dialling = roster.insert(row({ state: 'dialling', ed25519Id: other }));
+  expect(roster.contradicts(rsaId, claim)).toBe(false);
+  roster.remove(dialling);
+  roster.insert(row({ ed25519Id: other }));
+  expect(roster.contradicts(rsaId, claim)).toBe(true);
+  expect(roster.contradicts(rsaId, other)).toBe(false);
+  roster.insert(row({ ed25519Id: new Uint8Array(32).fill(7) }));
+  expect(roster.contradicts(rsaId, claim)).toBe(false);
+});
