@@ -11,6 +11,7 @@ import { fileErrorCode, replaceFile } from '../atomic-file.ts';
 import { OperatorError } from '../fault.ts';
 import { log } from '../log.ts';
 import type { ConsensusFlavour } from '../netdoc/consensus.ts';
+import { summariseProblems } from './certificate-store.ts';
 import { FLAVOURS, type Network } from './network.ts';
 
 const CERTIFICATES = 'cached-certs';
@@ -32,8 +33,9 @@ export class DirectoryCache {
   load(network: Network): void {
     const certificates = this.#read(CERTIFICATES);
     if (certificates !== null) {
-      for (const problem of network.certificates.add(certificates).problems) {
-        log.warn('dir', `${this.#path(CERTIFICATES)}: skipped a certificate: ${problem}`);
+      const { problems } = network.certificates.add(certificates);
+      if (problems.length > 0) {
+        log.warn('dir', `${this.#path(CERTIFICATES)}: skipped: ${summariseProblems(problems)}`);
       }
     }
     for (const flavour of FLAVOURS) {

@@ -27,6 +27,16 @@ export interface AddedCertificates {
 }
 
 /** Certificates by authority. */
+/** Problems that one log line names. */
+const NAMED_MAX = 3;
+
+/** Say what was wrong in one line, however much there was. */
+export function summariseProblems(problems: readonly string[]): string {
+  const named = problems.slice(0, NAMED_MAX).join('; ');
+  const more = problems.length - NAMED_MAX;
+  return more > 0 ? `${named}; and ${more} more` : named;
+}
+
 export class CertificateStore {
   readonly #byAuthority = new Map<string, AuthorityCertificate[]>();
   readonly #authorityIds: readonly Uint8Array[];

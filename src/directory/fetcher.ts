@@ -17,6 +17,7 @@ import type { Consensus, ConsensusFlavour } from '../netdoc/consensus.ts';
 import { printTime } from '../netdoc/field.ts';
 import { type DirectoryAuthority, votingAuthorities } from './authority.ts';
 import type { DirectoryCache } from './cache.ts';
+import { summariseProblems } from './certificate-store.ts';
 import type { DirectoryReply, Exchange, PendingExchange } from './http-exchange.ts';
 import { FLAVOURS, isLive, type Network } from './network.ts';
 import { Backoff, type CancelTimer, pickBetween, type RandomUnit, type Timing } from './timing.ts';
@@ -288,8 +289,12 @@ export class Fetcher {
   #takeCertificates(reply: DirectoryReply, authority: DirectoryAuthority): void {
     const { network, cache, timing } = this.#config;
     const { added, problems } = network.certificates.add(reply.body);
-    for (const problem of problems)
-      log.warn('dir', `Authority ${authority.nickname} sent a bad certificate: ${problem}`);
+    if (problems.length > 0) {
+      log.warn(
+        'dir',
+        `Authority ${authority.nickname} sent bad certificates: ${summariseProblems(problems)}`,
+      );
+    }
     if (added.length === 0) {
       this.#failCertificates(authority, 'has none that we lack');
       return;

@@ -102,9 +102,14 @@ export function parseAuthorityCertificate(text: DocumentText): AuthorityCertific
   };
 }
 
+/** More certificates than any network has, and more bad ones than any honest answer holds. */
+const CERTIFICATES_MAX = 256;
+const PROBLEMS_MAX = 16;
+
 /**
  * Parse several certificates that follow each other, as `cached-certs` and an authority's answer have them.
- * A malformed one is left out and reported, so that it costs only itself.
+ * A malformed one is left out and reported, so that it costs only itself; what holds too many, or too many bad ones,
+ * is not read to its end.
  */
 export function parseAuthorityCertificates(text: DocumentText): {
   certificates: AuthorityCertificate[];
@@ -114,6 +119,10 @@ export function parseAuthorityCertificates(text: DocumentText): {
   const certificates: AuthorityCertificate[] = [];
   const problems: Malformed[] = [];
   for (const { start, end } of splitDocuments(bytes, ['dir-key-certificate-version'])) {
+    if (certificates.length >= CERTIFICATES_MAX || problems.length >= PROBLEMS_MAX) {
+      problems.push(new Malformed('authority certificates', 'too many, the rest was not read', start));
+      break;
+    }
     try {
       certificates.push(parseAuthorityCertificate(bytes.subarray(start, end)));
     } catch (error) {

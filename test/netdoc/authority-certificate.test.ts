@@ -50,6 +50,15 @@ describe('parseAuthorityCertificate', () => {
     expect(problems.length).toBe(1);
   });
 
+  test('a flood of bad ones is not read to its end', () => {
+    const { certificates, problems } = parseAuthorityCertificates(
+      'dir-key-certificate-version 3\n'.repeat(100_000),
+    );
+    expect(certificates).toEqual([]);
+    expect(problems.length).toBe(17);
+    expect(problems.at(-1)!.message).toContain('too many');
+  });
+
   test.each(readCases('bad-authority-certificates.txt'))('$name is refused', ({ document }) => {
     expect(() => verifyAuthorityCertificate(parseAuthorityCertificate(document))).toThrow(Malformed);
   });
