@@ -11,7 +11,7 @@ import { generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { clientNtor } from '../../src/crypto/handshake/ntor.ts';
 import { TOR1_KEY_BYTES } from '../../src/crypto/layer/tor1.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
-import { dialLive, type LiveLink } from '../net/live-link.ts';
+import { dialLive, type LiveLink, TLS_1_3 } from '../net/live-link.ts';
 
 const us = makeTestRelay(Math.floor(Date.now() / 1000));
 
@@ -29,9 +29,9 @@ export function onionKeyIn(dataDirectory: string, name = 'secret_onion_key_ntor'
   return new Uint8Array(readFileSync(join(dataDirectory, 'keys', name)).subarray(64, 96));
 }
 
-/** Open a link to a relay, as another relay. */
-export async function openLink(port: number, dataDirectory: string): Promise<LiveLink> {
-  const link = dialLive(port, us.credentials, identitiesIn(dataDirectory));
+/** Open a link to a relay, as another relay; from another address of loopback if one is given. */
+export async function openLink(port: number, dataDirectory: string, from?: string): Promise<LiveLink> {
+  const link = dialLive(port, us.credentials, identitiesIn(dataDirectory), TLS_1_3, from);
   await link.opened;
   return link;
 }

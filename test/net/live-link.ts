@@ -173,17 +173,21 @@ export function listenLive(credentials: LinkCredentials, maxVersion = TLS_1_3): 
   };
 }
 
-/** Dial a relay on loopback. */
+/** Dial a relay on loopback, from `localAddress` if one is given. */
 export function dialLive(
   port: number,
   credentials: LinkCredentials,
   expected: ExpectedPeer,
   maxVersion = TLS_1_3,
+  localAddress?: string,
 ): LiveLink {
   const link = new LiveLink();
   const config = { ...COMMON, role: 'initiator', credentials, expected } as const;
   const tls = { rejectUnauthorized: false, maxVersion };
+  // Bun takes `localAddress`; its type declarations do not know it.
+  const from = localAddress === undefined ? {} : { localAddress };
   Bun.connect<LiveLink>({
+    ...from,
     hostname: '127.0.0.1',
     port,
     data: link,
