@@ -34,7 +34,7 @@ export class Framer {
     const end = chunk.length;
     let at = 0;
     if (channel.skipBytes > 0) {
-      at = Math.min(channel.skipBytes , end);
+      at = Math.min(channel.skipBytes, end);
       channel.skipBytes -= at;
     }
     if (channel.carryBytes > 0) at = this.complete(channel, chunk, at);
@@ -89,7 +89,7 @@ export class Framer {
       return at + body;
     }
     const missing = CELL_BYTES - have;
-    const taken = Math.min(missing , end - at);
+    const taken = Math.min(missing, end - at);
     carry.set(chunk.subarray(at, at + taken), have);
     at += taken;
     have += taken;

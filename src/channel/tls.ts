@@ -54,7 +54,7 @@ class SocketWire<L> implements Wire {
 
   write(bytes: Uint8Array, from: number, length: number): number {
     const taken = this.socket.write(bytes, from, length);
-    return Math.max(taken , 0);
+    return Math.max(taken, 0);
   }
 
   pause(): void {
