@@ -102,7 +102,7 @@ describe('parseCommandLine', () => {
   });
 
   test('looks for torrc in the usual places', () => {
-    expect(usualTorrcPaths('/root/')).toEqual(['/etc/tor/torrc', '/root/.torrc']);
+    expect(usualTorrcPaths('/home/op/')).toEqual(['/etc/tor/torrc', '/home/op/.torrc']);
     expect(usualTorrcPaths(null)).toEqual(['/etc/tor/torrc']);
   });
 });
