@@ -127,6 +127,8 @@ export class Channel {
   paddingOn = false;
   /** A circuit was extended across us: only then is there anything that padding could hide. */
   carriedCircuit = false;
+  /** RELAY cells crossed us. Noted only while the consensus makes padding wait for them. */
+  carriedTraffic = false;
 
   constructor(
     slot: number,

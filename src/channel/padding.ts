@@ -63,7 +63,9 @@ export class LinkPadding implements TimerTarget {
   }
 
   private wanted(channel: Channel): boolean {
-    return channel.paddingOn && this.highMs(channel) > 0 && (channel.isClient || this.options.padRelays);
+    const used = this.options.padBeforeUsage ? channel.carriedCircuit : channel.carriedTraffic;
+    if (!used || !channel.paddingOn || this.highMs(channel) <= 0) return false;
+    return channel.isClient || this.options.padRelays;
   }
 
   private lowMs(channel: Channel): number {
@@ -119,11 +121,7 @@ export class LinkPadding implements TimerTarget {
     // A peer may ask for less padding than the consensus has, never for more.
     channel.paddingLowMs = Math.max(wish.itoLowMs, this.options.paddingLowMs);
     channel.paddingHighMs = Math.max(wish.itoHighMs, channel.paddingLowMs);
-    if (
-      this.wanted(channel) &&
-      (this.timers[channel.slot] ?? NO_TIMER) === NO_TIMER &&
-      channel.carriedCircuit
-    ) {
+    if (this.wanted(channel) && (this.timers[channel.slot] ?? NO_TIMER) === NO_TIMER) {
       this.arm(channel, nowMs);
     }
     return true;

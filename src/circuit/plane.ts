@@ -79,6 +79,8 @@ export interface CircuitPlane {
   hibernating: boolean;
   /** A circuit of this channel now crosses us. */
   onExtended(channelSlot: number): void;
+  /** A RELAY cell of this channel crosses us; told only while padding waits for that. */
+  onTraffic(channelSlot: number): void;
   /** A control cell or message waits for the end of the batch. */
   wake(): void;
 }

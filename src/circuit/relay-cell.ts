@@ -68,6 +68,7 @@ function forward(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number
     return;
   }
   plane.counters.add(Counter.cells_relayed, 1);
+  if (!early && !plane.options.padBeforeUsage) plane.onTraffic(table.port[row * 2 + PREV]!);
   sendCell(plane, row * 2 + NEXT, bytes, at);
 }
 

@@ -82,6 +82,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     ccSendmeInc: param('cc_sendme_inc'),
     paddingEnabled: options.values['ConnectionPadding']?.[0] !== '0',
     padRelays: param('nf_pad_relays') === 1,
+    padBeforeUsage: param('nf_pad_before_usage') === 1,
     paddingLowMs: param('nf_ito_low'),
     paddingHighMs: param('nf_ito_high'),
     idleRelayTimeoutMs: param('nf_conntimeout_relays') * 1000,

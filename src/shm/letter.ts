@@ -48,6 +48,8 @@ export interface WorkerOptions {
   /** Netflow padding, in ms; pad relays too? */
   readonly paddingEnabled: boolean;
   readonly padRelays: boolean;
+  /** Pad a link as soon as a circuit crosses it, not only once traffic does (nf_pad_before_usage). */
+  readonly padBeforeUsage: boolean;
   readonly paddingLowMs: number;
   readonly paddingHighMs: number;
   /** Idle canonical links between relays live a quarter more or less than this; all others up to half more. */

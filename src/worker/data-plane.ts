@@ -153,6 +153,7 @@ export class DataPlane {
       nowMs: config.clock(),
       hibernating: false,
       onExtended: (channelSlot) => this.onExtended(channelSlot),
+      onTraffic: (channelSlot) => this.onTraffic(channelSlot),
       wake: () => {
         config.beginBatch();
       },
@@ -241,6 +242,13 @@ export class DataPlane {
       this.config.beginBatch();
       this.links.close(channel);
     });
+  }
+
+  private onTraffic(channelSlot: number): void {
+    const channel = this.channels.bySlot[channelSlot] ?? null;
+    if (channel === null || channel.carriedTraffic) return;
+    channel.carriedTraffic = true;
+    this.padding.onUsed(channel, this.plane.nowMs);
   }
 
   private onExtended(channelSlot: number): void {

@@ -36,6 +36,16 @@ describe('a client link', () => {
     expect(padding(rig)).toBe(0);
   });
 
+  test('waits for traffic if the consensus says so', () => {
+    const rig = new Rig({ options: { ...ON.options, padBeforeUsage: false } });
+    const circuit = rig.openTwo();
+    rig.world.pass(60_000);
+    expect(padding(rig)).toBe(0);
+    rig.expectPasses(circuit, rig.next.last);
+    rig.world.pass(60_000);
+    expect(padding(rig)).toBeGreaterThan(3);
+  });
+
   test('of link protocol 4, or with padding off, is not padded', () => {
     for (const options of [{ ...ON, linkProtocol: 4 as const }, {}]) {
       const rig = new Rig(options);

@@ -39,6 +39,7 @@ export const OPTIONS: WorkerOptions = {
   ccSendmeInc: 31,
   paddingEnabled: false,
   padRelays: false,
+  padBeforeUsage: true,
   paddingLowMs: 1500,
   paddingHighMs: 9500,
   idleRelayTimeoutMs: 3_600_000,
