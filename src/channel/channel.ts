@@ -21,7 +21,6 @@ export const CLOSED = 3;
 
 /** Why reading is paused; the channel reads only when no bit is set. */
 export const PAUSED_BY_RING = 1;
-export const PAUSED_BY_RATE = 2;
 
 /** Room for cells in one staging buffer: 127 of them, just under 64 KiB. */
 export const STAGING_CELLS = 127;

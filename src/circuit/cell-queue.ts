@@ -32,7 +32,7 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
       channel.put(bytes, at);
       return true;
     }
-    return park(plane, leg, bytes, at, channel, null);
+    return park(plane, leg, bytes, at, null);
   }
   const ring = plane.ports[portWorker(port)]!;
   if (!ring.congested) {
@@ -42,15 +42,15 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
     ring.congested = true;
     plane.counters.add(Counter.ring_full, 1);
   }
-  return park(plane, leg, bytes, at, null, ring);
+  return park(plane, leg, bytes, at, ring);
 }
 
+/** Queue a cell that its port does not take now; `ring` is that port if it is a ring. */
 function park(
   plane: CircuitPlane,
   leg: number,
   bytes: Uint8Array,
   at: number,
-  channel: Channel | null,
   ring: RingPort | null,
 ): boolean {
   const table = plane.table;
@@ -71,8 +71,7 @@ function park(
   copyCell(bytes, at, slab.bufferOf(slot), slab.offsetOf(slot));
   if (waiting === 0) {
     table.queueHead[leg] = slot;
-    if (channel !== null) activateOnChannel(plane, channel, leg);
-    else activateOnRing(plane, ring!, leg);
+    activate(plane, portOf(plane, leg), leg);
   } else {
     slab.next[table.queueTail[leg]!] = slot;
   }
@@ -92,22 +91,20 @@ function pauseSource(plane: CircuitPlane, leg: number, ring: RingPort): void {
   ring.pausedChannels.push(source);
 }
 
-function activateOnChannel(plane: CircuitPlane, channel: Channel, leg: number): void {
+/** Append a leg to the active list of its port. */
+function activate(plane: CircuitPlane, port: Channel | RingPort, leg: number): void {
   const table = plane.table;
   table.activeNext[leg] = NO_LEG;
-  table.activePrev[leg] = channel.activeTail;
-  if (channel.activeTail === NO_LEG) channel.activeHead = leg;
-  else table.activeNext[channel.activeTail] = leg;
-  channel.activeTail = leg;
+  table.activePrev[leg] = port.activeTail;
+  if (port.activeTail === NO_LEG) port.activeHead = leg;
+  else table.activeNext[port.activeTail] = leg;
+  port.activeTail = leg;
 }
 
-function activateOnRing(plane: CircuitPlane, ring: RingPort, leg: number): void {
-  const table = plane.table;
-  table.activeNext[leg] = NO_LEG;
-  table.activePrev[leg] = ring.activeTail;
-  if (ring.activeTail === NO_LEG) ring.activeHead = leg;
-  else table.activeNext[ring.activeTail] = leg;
-  ring.activeTail = leg;
+/** What a leg's port is: a channel of ours, or the rings to another worker. */
+function portOf(plane: CircuitPlane, leg: number): Channel | RingPort {
+  const port = plane.table.port[leg]!;
+  return port >= 0 ? plane.channels.bySlot[port]! : plane.ports[portWorker(port)]!;
 }
 
 /** Take a leg out of its port's active list. */
@@ -115,18 +112,11 @@ function deactivate(plane: CircuitPlane, leg: number): void {
   const table = plane.table;
   const before = table.activePrev[leg]!;
   const after = table.activeNext[leg]!;
-  const port = table.port[leg]!;
-  if (before !== NO_LEG) table.activeNext[before] = after;
-  if (after !== NO_LEG) table.activePrev[after] = before;
-  if (port >= 0) {
-    const channel = plane.channels.bySlot[port]!;
-    if (before === NO_LEG) channel.activeHead = after;
-    if (after === NO_LEG) channel.activeTail = before;
-  } else {
-    const ring = plane.ports[portWorker(port)]!;
-    if (before === NO_LEG) ring.activeHead = after;
-    if (after === NO_LEG) ring.activeTail = before;
-  }
+  const port = portOf(plane, leg);
+  if (before === NO_LEG) port.activeHead = after;
+  else table.activeNext[before] = after;
+  if (after === NO_LEG) port.activeTail = before;
+  else table.activePrev[after] = before;
   table.activeNext[leg] = NO_LEG;
   table.activePrev[leg] = NO_LEG;
 }
@@ -139,14 +129,12 @@ function popSlot(plane: CircuitPlane, leg: number): number {
   table.queueCells[leg] = left;
   const behind = plane.parked.next[slot]!;
   table.queueHead[leg] = behind;
-  const port = table.port[leg]!;
   if (left === 0) {
     table.queueTail[leg] = NO_SLOT;
     deactivate(plane, leg);
   } else if (table.activeNext[leg] !== NO_LEG) {
     deactivate(plane, leg);
-    if (port >= 0) activateOnChannel(plane, plane.channels.bySlot[port]!, leg);
-    else activateOnRing(plane, plane.ports[portWorker(port)]!, leg);
+    activate(plane, portOf(plane, leg), leg);
   }
   return slot;
 }
@@ -235,9 +223,4 @@ export function leaveChannel(plane: CircuitPlane, leg: number): void {
   channel.legCount--;
   if ((leg & 1) === PREV) channel.createdCount--;
   if (channel.legCount === 0) channel.idleSinceMs = plane.nowMs;
-}
-
-/** The leg of a row towards the client. */
-export function prevLeg(row: number): number {
-  return row * 2 + PREV;
 }

@@ -11,7 +11,7 @@ import type { CellSink, CellSource, Channel } from '../channel/channel.ts';
 import { Malformed } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { refillChannel, sendCell } from './cell-queue.ts';
-import { EXTENDING, NEXT, NO_LEG, OWNED, PREV } from './circuit-table.ts';
+import { NO_LEG, OWNED, PREV } from './circuit-table.ts';
 import { closeCircuitsOf, onDestroy, sendDestroy } from './close.ts';
 import { cellBody, onCreate2, onCreateFast } from './create.ts';
 import { settleWaiting, takeCreated2 } from './extend.ts';
@@ -99,16 +99,5 @@ export class Circuits implements CellSink, CellSource {
 
   refill(channel: Channel): void {
     refillChannel(this.plane, channel);
-  }
-
-  /** Whether a leg waits for its next hop; for heartbeat and dumps. */
-  extending(): number {
-    const table = this.plane.table;
-    let count = 0;
-    for (let row = 0; row < table.capacity; row++) {
-      if (table.kind[row] === OWNED && table.state[row] === EXTENDING && table.port[row * 2 + NEXT] !== -1)
-        count++;
-    }
-    return count;
   }
 }

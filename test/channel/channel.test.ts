@@ -9,7 +9,6 @@ import {
   CONTROL_QUEUE_CELLS_MAX,
   FLUSH_BYTES,
   OPEN,
-  PAUSED_BY_RATE,
   PAUSED_BY_RING,
   STAGING_CELLS,
 } from '../../src/channel/channel.ts';
@@ -241,14 +240,16 @@ test('any mixture of writes, drains and short wires keeps the order', () => {
   }
 });
 
+const ANOTHER_REASON = 2;
+
 test('reads only while no reason to pause is left', () => {
   const { wire, channel } = setup();
   channel.setPaused(PAUSED_BY_RING, true);
   channel.setPaused(PAUSED_BY_RING, true);
-  channel.setPaused(PAUSED_BY_RATE, true);
+  channel.setPaused(ANOTHER_REASON, true);
   channel.setPaused(PAUSED_BY_RING, false);
   expect(wire.log).toEqual(['pause']);
-  channel.setPaused(PAUSED_BY_RATE, false);
-  channel.setPaused(PAUSED_BY_RATE, false);
+  channel.setPaused(ANOTHER_REASON, false);
+  channel.setPaused(ANOTHER_REASON, false);
   expect(wire.log).toEqual(['pause', 'resume']);
 });

@@ -4,8 +4,6 @@ import { buildCell } from '../../src/cell/cell.ts';
 import { Command } from '../../src/cell/command.ts';
 import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
-import { prevLeg } from '../../src/circuit/cell-queue.ts';
-import { NEXT, PREV } from '../../src/circuit/circuit-table.ts';
 import { ClientCircuit } from '../sim/client.ts';
 import { audit } from '../sim/ledger.ts';
 import { Peer } from '../sim/peer.ts';
@@ -164,8 +162,4 @@ test('a queue that overflows with a message of our own kills its circuit cleanly
   unblock();
   expect(rig.client.cells.some(({ command }) => command === Command.DESTROY)).toBe(true);
   rig.expectEmpty();
-});
-
-test('legs of a row', () => {
-  expect([prevLeg(4), PREV, NEXT]).toEqual([8, 0, 1]);
 });

@@ -25,13 +25,3 @@ test('a CREATED2 on the client’s side of a circuit is not taken for the next h
   expect(rig.count('extend_created_unexpected')).toBe(1);
   expect(rig.extending()).toBe(1);
 });
-
-test('says how many circuits wait for their next hop', () => {
-  const rig = new Rig();
-  rig.next.holdCreates = true;
-  const { circuits } = rig.relay.workers[0]!.data;
-  expect(circuits.extending()).toBe(0);
-  rig.open().extend(rig.next.hop);
-  rig.settle();
-  expect(circuits.extending()).toBe(1);
-});
