@@ -1,5 +1,5 @@
 /**
- * The life of links: accepted or dialled, half open, shaking hands, open, idle, closed.
+ * The life of links: accepted or dialled, half open, shaking hands, open, closed.
  *
  * Half-open links are bounded per address (over all workers) and in total, and have a deadline; a refused address is
  * closed before a TLS byte is read. A link keeps the credentials of the listener that accepted it, so a handshake may
@@ -30,7 +30,7 @@ import type { ChannelTable } from './channel-table.ts';
 import { DialBudget } from './dial-budget.ts';
 import type { Framer } from './framer.ts';
 import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handshake.ts';
-import { type LinkPadding, PADDING_CELL } from './padding.ts';
+import type { LinkPadding } from './padding.ts';
 import { randomServerName } from './server-name.ts';
 import type { dial, LinkEvents, TlsSession } from './tls.ts';
 import type { Wire } from './wire.ts';
@@ -90,10 +90,6 @@ export interface LinksConfig {
 }
 
 const NOTHING = new Uint8Array(0);
-/** A channel that takes no new circuits and carries none is closed after this. */
-const BAD_IDLE_MS = 3000;
-/** Keepalive periods without a byte written after which C tor calls a connection stuck. */
-const STUCK_PERIODS = 10;
 /** C tor warns of a peer's clock that is off by more than an hour. */
 const SKEW_NOTICE_SEC = 3600;
 
@@ -419,49 +415,6 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     // A peer that does not read gets no time to take the rest.
     if (wasOpen && !congested) wire.close();
     else wire.abort();
-  }
-
-  /** Look after open channels, about once a second: superseded ones, idle ones. */
-  sweep(nowMs: number): void {
-    const { roster, counters } = this.config;
-    const { bySlot } = this.config.channels;
-    for (let slot = 0; slot < bySlot.length; slot++) {
-      const channel = bySlot[slot] ?? null;
-      if (channel === null || channel.state !== OPEN) continue;
-      if (!channel.bad && channel.rosterHandle >= 0 && roster.isBad(channel.rosterHandle)) {
-        channel.bad = true;
-        counters.add(Counter.channel_superseded, 1);
-      }
-      if (channel.legCount === 0 && nowMs - channel.idleSinceMs >= this.idleLimitMs(channel)) {
-        counters.add(channel.bad ? Counter.channel_bad_closed : Counter.channel_idle_closed, 1);
-        this.close(channel);
-      } else if (nowMs - channel.lastWriteMs >= this.options.keepaliveMs) {
-        this.keepAlive(channel, nowMs);
-      }
-    }
-  }
-
-  /** Drawn anew for each link, as C tor draws it, so that the time of its end says nothing. */
-  private idleLimitMs(channel: Channel): number {
-    if (channel.bad) return BAD_IDLE_MS;
-    const { idleClientTimeoutMs, idleRelayTimeoutMs } = this.options;
-    if (channel.isClient || !channel.canonical) return idleClientTimeoutMs * (1 + channel.idleSpread / 2);
-    return idleRelayTimeoutMs * (0.75 + channel.idleSpread / 2);
-  }
-
-  /**
-   * Nothing was written for long. A peer that vanished without a word is found out only by writing to it; one that
-   * takes no more bytes is not waited for for ever.
-   */
-  private keepAlive(channel: Channel, nowMs: number): void {
-    const { counters } = this.config;
-    if (!channel.congested) {
-      counters.add(Counter.channel_keepalive_sent, 1);
-      channel.putControl(PADDING_CELL, 0);
-    } else if (nowMs - channel.lastWriteMs >= STUCK_PERIODS * this.options.keepaliveMs) {
-      counters.add(Counter.channel_stuck_closed, 1);
-      this.close(channel);
-    }
   }
 
   /** Close everything: the worker stops. */

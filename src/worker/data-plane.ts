@@ -13,6 +13,7 @@ import { Framer } from '../channel/framer.ts';
 import { Links, type LinksConfig } from '../channel/links.ts';
 import { LinkPadding } from '../channel/padding.ts';
 import { Scheduler } from '../channel/scheduler.ts';
+import { Upkeep } from '../channel/upkeep.ts';
 import { refillRing } from '../circuit/cell-queue.ts';
 import { CircuitTable } from '../circuit/circuit-table.ts';
 import { Circuits } from '../circuit/circuits.ts';
@@ -82,6 +83,7 @@ export class DataPlane {
   readonly wheel: TimerWheel;
   private readonly config: DataPlaneConfig;
   private readonly padding: LinkPadding;
+  private readonly upkeep: Upkeep;
   private nextSweepMs = 0;
 
   constructor(config: DataPlaneConfig) {
@@ -122,6 +124,9 @@ export class DataPlane {
       },
       options,
       config.credentials,
+    );
+    this.upkeep = new Upkeep(this.channels, roster, counters, options, (channel) =>
+      this.links.close(channel),
     );
     this.plane.edge = new RefusingEdge(this.plane);
     this.plane.dial = (target, rosterHandle, asker) => this.links.dial(target, rosterHandle, asker);
@@ -176,7 +181,7 @@ export class DataPlane {
     expireExtends(plane);
     if (nowMs >= this.nextSweepMs) {
       this.nextSweepMs = nowMs + SWEEP_MS;
-      this.links.sweep(nowMs);
+      this.upkeep.sweep(nowMs);
     }
     for (const port of plane.ports) if (port?.congested) refillRing(plane, port);
     return ringsLeft || onionsLeft;
@@ -226,6 +231,7 @@ export class DataPlane {
     this.plane.options = options;
     this.links.options = options;
     this.padding.options = options;
+    this.upkeep.options = options;
   }
 
   private noteWritten(channel: Channel, bytes: number): void {
