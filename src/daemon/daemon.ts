@@ -169,6 +169,8 @@ export class Daemon {
         this.testOptions = { ...this.testOptions, [name]: value };
         void this.supervisor.setOptions(this.workerOptions());
       },
+      // The line behind them tells that all are there.
+      tellLinks: () => void this.supervisor.tellLinks().then(() => log.notice('general', 'Links told.')),
     });
   }
 

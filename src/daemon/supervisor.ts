@@ -305,6 +305,11 @@ export class Supervisor {
     return this.tellAll({ kind: 'dump', generation: this.generation() });
   }
 
+  /** Have every worker write its loopback links to the log: for benchmarks and tests, which place links by it. */
+  tellLinks(): Promise<void> {
+    return this.tellAll({ kind: 'links', generation: this.generation() });
+  }
+
   private generation(): number {
     return this.nextGeneration++;
   }

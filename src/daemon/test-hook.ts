@@ -4,6 +4,7 @@
  * - `kill-worker N` ends a worker as a crash would.
  * - `rotate-link-key`, `rotate-onion-key` do now what else takes hours and weeks.
  * - `worker-option NAME NUMBER` changes a bound or a time limit of the workers that torrc has no line for.
+ * - `links` has every worker write to the log which links over loopback it holds.
  */
 
 /** What the lines do. */
@@ -12,6 +13,7 @@ export interface TestHooks {
   rotateLinkKey(): void;
   rotateOnionKey(): void;
   setWorkerOption(name: string, value: number): void;
+  tellLinks(): void;
 }
 
 /** Listen for hooks if the environment asks for it. */
@@ -31,4 +33,5 @@ function obey(line: string, hooks: TestHooks): void {
   else if (verb === 'rotate-link-key') hooks.rotateLinkKey();
   else if (verb === 'rotate-onion-key') hooks.rotateOnionKey();
   else if (verb === 'worker-option') hooks.setWorkerOption(first, Number(second));
+  else if (verb === 'links') hooks.tellLinks();
 }

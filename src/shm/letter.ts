@@ -118,7 +118,9 @@ export type LetterToWorker =
   | { readonly kind: 'close-listeners'; readonly generation: number }
   | { readonly kind: 'stop'; readonly generation: number }
   /** Write what you know of your state to the log (USR1). */
-  | { readonly kind: 'dump'; readonly generation: number };
+  | { readonly kind: 'dump'; readonly generation: number }
+  /** Write to the log which loopback links you hold: for benchmarks and tests only. */
+  | { readonly kind: 'links'; readonly generation: number };
 
 /** From a worker to main. */
 export type LetterToMain =

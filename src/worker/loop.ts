@@ -5,6 +5,7 @@
  * emptied, onion handshakes get their slice of time, timers run, dirty channels are flushed, rings are published.
  * Nothing in a turn waits. What is left over arms the next turn; else the doorbell is armed and the worker sleeps.
  */
+import { isLoopback } from '../bytes/address.ts';
 import { LinkHandshake } from '../channel/handshake.ts';
 import type { Links } from '../channel/links.ts';
 import { dial, listenOn } from '../channel/tls.ts';
@@ -193,6 +194,16 @@ export class Loop {
         `${table.count} circuits, ${parked.used} cells waiting, ${onionQueue.length} handshakes waiting, ` +
         `${this.data.wheel.size} timers.`,
     );
+  }
+
+  /** Say which links over loopback this worker holds: `<PORT` for one from that port, `>PORT` for one to it. */
+  tellLinks(): void {
+    const ports: string[] = [];
+    for (const channel of this.data.channels.bySlot) {
+      if (channel === null || !isLoopback(channel.peerHost)) continue;
+      ports.push(`${channel.initiated ? '>' : '<'}${channel.peerPort}`);
+    }
+    log.notice('general', `Links of worker ${this.worker}: ${ports.join(' ')}`);
   }
 }
 

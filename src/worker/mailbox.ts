@@ -60,6 +60,9 @@ export class Mailbox {
       case 'dump':
         loop.dump();
         break;
+      case 'links':
+        loop.tellLinks();
+        break;
       case 'stop':
         loop.stop();
         this.acknowledge(letter.kind, letter.generation);

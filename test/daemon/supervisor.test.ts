@@ -84,8 +84,10 @@ test('all workers start with rings to each other and a listening socket each, an
     supervisor.setCredentials(credentialsOf(2)),
     supervisor.setOnionKeys({ generation: 2 } as OnionKeysLetter),
     supervisor.dump(),
+    supervisor.tellLinks(),
   ]);
-  for (const kind of ['options', 'credentials 2', 'onion-keys', 'dump']) expect(count(`: ${kind}`)).toBe(3);
+  for (const kind of ['options', 'credentials 2', 'onion-keys', 'dump', 'links'])
+    expect(count(`: ${kind}`)).toBe(3);
 });
 
 test('a worker that cannot start fails the start', async () => {
