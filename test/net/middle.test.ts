@@ -7,6 +7,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
+import { warningsAgainst } from './c-tor-warnings.ts';
 import { findEntry, validAfterSec } from './consensus-entry.ts';
 import type { ControlPort } from './control-port.ts';
 import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
@@ -20,25 +21,6 @@ const AT_ONCE = 10;
 const WAIT_MS = 100_000;
 const DEADLINE_MS = 240_000;
 const OURS = ['ours1', 'ours2'];
-
-/** What C tor warns of in a small private network without any of ours in it. */
-const USUAL_WARNINGS = [
-  /ControlPort is open, but no authentication method/,
-  /You have used DirAuthority or AlternateDirAuthority/,
-  /V3AuthVotingInterval is very low/,
-  /TestingTorNetwork is set/,
-  /Your log may contain sensitive information/,
-  /Cannot open fingerprint file '.*approved-routers'/,
-  /You are running Tor as root/,
-  /sr-state/,
-  /Your v3 authority certificate expires in \d+ days/,
-  // Before the first vote there is no consensus to fetch, and no vote of who was not up yet.
-  /Received http status code 404 \("Not found"\) from server \S+ while fetching (consensus directory|"\/tor\/status-vote\/next\/)/,
-  /Bw Weight Failure for Case/,
-  /No available nodes when trying to choose node/,
-  /Failed to choose an exit server/,
-  /is giving Tor only an IP address/,
-];
 
 const PLANS: NodePlan[] = [
   ...['auth1', 'auth2', 'auth3'].map((name) => ({ name, software: 'tor', role: 'authority' }) as const),
@@ -109,7 +91,7 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
       client = await net.control('client');
       await net.usable('client', ['relay1', 'relay2', 'relay3', 'exit1', ...OURS], ['Running']);
       // An exit refuses streams that come over a relay which it does not know.
-      await net.knows('exit1', OURS);
+      await net.knows('exit1', ['relay1', 'relay2', 'relay3', ...OURS]);
     },
     DEADLINE_MS,
   );
@@ -220,6 +202,7 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
         });
         // Until then the client asks for what the other software can do, such as other relay encryption.
         await net.caughtUp('client', 'relay3', validAfterSec(consensus));
+        await net.current('exit1', validAfterSec(consensus));
         expect(mover.fingerprint()).toBe(fingerprint);
         expect(readKeys(mover.directory)).toEqual(keys);
         const got = await over(['relay1', 'relay3', 'exit1'], (socksPort) =>
@@ -232,7 +215,10 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
   );
 
   test('C tor warns of nothing that it would not warn of without ours', () => {
-    const warnings = net.nodes.flatMap((node) => unusualWarnings(node.plan.name, node.log('tor')));
+    const ours = OURS.map((name) => net.node(name).marks());
+    const warnings = net.nodes.flatMap((node) =>
+      warningsAgainst(ours, node.log('tor')).map((line) => `${node.plan.name}: ${line}`),
+    );
     expect(warnings).toEqual([]);
   });
 
@@ -290,11 +276,4 @@ function linksTo(port: number): number {
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
     .filter(([, from, , state]) => from === local && state === established).length;
-}
-
-function unusualWarnings(name: string, log: string): string[] {
-  return log
-    .split('\n')
-    .filter((line) => / \[(warn|err)\] /.test(line) && !USUAL_WARNINGS.some((usual) => usual.test(line)))
-    .map((line) => `${name}: ${line}`);
 }

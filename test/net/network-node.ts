@@ -3,6 +3,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Subprocess } from 'bun';
+import type { OwnMarks } from './c-tor-warnings.ts';
 
 const ROOT = resolve(import.meta.dir, '../..');
 /**
@@ -10,7 +11,7 @@ const ROOT = resolve(import.meta.dir, '../..');
  * allows is 10 s; with two cores for a dozen processes a vote must not be that tight. The interval divides a day.
  */
 const VOTING_INTERVAL_SEC = 20;
-const VOTE_PHASE_SEC = 3;
+const VOTE_PHASE_SEC = 4;
 const STOP_DEADLINE_MS = 20_000;
 
 export type Software = 'tor' | 'onionrelay';
@@ -87,6 +88,18 @@ export class NetworkNode {
   /** The relay's RSA fingerprint in hex, null before its first start. */
   fingerprint(): string | null {
     return this.#file('fingerprint')?.trim().split(' ')[1] ?? null;
+  }
+
+  /** What names this relay in a log of C tor. @throws Error before its first start */
+  marks(): OwnMarks {
+    const ed25519 = this.#file('fingerprint-ed25519')?.trim().split(' ')[1];
+    const rsa = this.fingerprint();
+    if (rsa === null || ed25519 === undefined) throw new Error(`${this.plan.name} has no identity yet`);
+    return {
+      nickname: this.plan.name,
+      identities: [rsa, ed25519.replace(/=+$/, '')],
+      ports: [this.orPort, this.orPort6],
+    };
   }
 
   /** Everything logged so far from info upwards, over all starts, or only what this software logged. */

@@ -115,13 +115,18 @@ export class Network {
     }
   }
 
-  /** Wait until a client goes by a consensus at least this new, and has this relay's microdescriptor of it. */
-  async caughtUp(client: string, relay: string, validAfterSec: number): Promise<void> {
-    const control = await this.control(client);
-    await waitUntil(`a newer consensus at ${client}`, BOOTSTRAP_DEADLINE_MS, async () => {
+  /** Wait until a C tor goes by a consensus at least this new. */
+  async current(name: string, validAfterSec: number): Promise<void> {
+    const control = await this.control(name);
+    await waitUntil(`a newer consensus at ${name}`, BOOTSTRAP_DEADLINE_MS, async () => {
       const time = await control.getInfo('consensus/valid-after');
       return time !== null && Date.parse(`${time.replace(' ', 'T')}Z`) / 1000 >= validAfterSec;
     });
+  }
+
+  /** Wait until a client goes by a consensus at least this new, and has this relay's microdescriptor of it. */
+  async caughtUp(client: string, relay: string, validAfterSec: number): Promise<void> {
+    await this.current(client, validAfterSec);
     await this.usable(client, [relay]);
   }
 
