@@ -29,7 +29,7 @@ export interface DirectoryHost {
   readonly describe: (publishedSec: number) => BuiltDescriptor;
   readonly observedBytesPerSec: () => number;
   readonly uptimeSec: () => number;
-  /** A consensus is in force: this is what workers look up in it. */
+  /** What workers look relays up in: at the start, and when a consensus comes into force. */
   readonly onConsensus: (index: RelayIndexBlock) => void;
 }
 
@@ -41,6 +41,7 @@ export class DirectorySide {
   readonly traffic = new WireTraffic();
   private readonly host: DirectoryHost;
   private readonly fetcher: Fetcher;
+  private readonly authorities: readonly DirectoryAuthority[];
   private readonly timing = systemTiming();
 
   /**
@@ -52,6 +53,7 @@ export class DirectorySide {
     const { timing } = this;
     const options = host.options();
     const authorities = authoritiesOf(options);
+    this.authorities = authorities;
     const network = new Network({ authorities, ownRsaId, ownProtocols: PROTOCOLS, timing });
     this.network = network;
     const cache = new DirectoryCache(options.cacheDirectory);
@@ -98,10 +100,10 @@ export class DirectorySide {
   start(): void {
     const { network, host } = this;
     network.onConsensus((_flavour, consensus) => {
-      host.onConsensus(indexOf(consensus));
+      host.onConsensus(indexOf(consensus, this.authorities));
       this.publisher.check();
     });
-    if (network.newest !== null) host.onConsensus(indexOf(network.newest));
+    host.onConsensus(indexOf(network.newest, this.authorities));
     const options = host.options();
     if (options.disableNetwork) {
       log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
@@ -148,12 +150,13 @@ function authoritiesOf({ dirAuthorities }: RelayOptions): DirectoryAuthority[] {
   });
 }
 
-/** The part of a consensus that workers look things up in. */
-function indexOf(consensus: Consensus): RelayIndexBlock {
+/** The part of a consensus that workers look things up in; before there is one, the authorities alone. */
+function indexOf(consensus: Consensus | null, authorities: readonly DirectoryAuthority[]): RelayIndexBlock {
   const relays: IndexedRelay[] = [];
-  for (let row = 0; row < consensus.routers.count; row++) {
-    const { rsaId, address, orPort, ipv6 } = consensus.routers.at(row);
+  for (let row = 0; row < (consensus?.routers.count ?? 0); row++) {
+    const { rsaId, address, orPort, ipv6 } = consensus!.routers.at(row);
     relays.push({ rsaId, ipv4: orPort === 0 ? null : { host: address, port: orPort }, ipv6 });
   }
-  return RelayIndex.create(relays);
+  const hosts = authorities.flatMap(({ dir, ipv6 }) => (ipv6 === null ? [dir.host] : [dir.host, ipv6.host]));
+  return RelayIndex.create(relays, hosts);
 }

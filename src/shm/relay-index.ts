@@ -1,7 +1,8 @@
 /**
- * What workers know of the consensus: each relay's advertised addresses, by RSA identity.
+ * What workers know of the consensus: each relay's advertised addresses, by RSA identity, and which addresses are a
+ * relay's or an authority's.
  *
- * One immutable block of sorted rows. Main builds a new one when a consensus arrives and letters it; a worker swaps
+ * One immutable block: rows sorted by identity, then all IPv4 and all IPv6 addresses, sorted, too. Main builds a new one when a consensus arrives and letters it; a worker swaps
  * its reference between batches. Nothing is ever written into a block that a worker holds, so nothing is locked.
  */
 import type { Endpoint } from '../bytes/address.ts';
@@ -14,7 +15,8 @@ export interface IndexedRelay {
   readonly ipv6: Endpoint | null;
 }
 
-const HEADER_BYTES = 4;
+/** Counts: rows, IPv4 addresses, IPv6 addresses. */
+const HEADER_BYTES = 12;
 const ID_BYTES = 20;
 const IPV4_AT = ID_BYTES;
 const IPV6_AT = IPV4_AT + 6;
@@ -25,12 +27,31 @@ export class RelayIndex {
   /** Relays in it. */
   readonly count: number;
   private readonly bytes: Uint8Array;
+  private readonly ipv4Count: number;
+  private readonly ipv6Count: number;
+  private readonly addressesAt: number;
 
-  /** Build a block from relays in rising order of their RSA identities. */
-  static create(relays: readonly IndexedRelay[]): SharedArrayBuffer {
-    const sab = new SharedArrayBuffer(HEADER_BYTES + relays.length * ROW_BYTES);
+  /**
+   * Build a block from relays in rising order of their RSA identities.
+   * @param others addresses (4 or 16 bytes) that count as a relay's without a row: those of the authorities
+   */
+  static create(relays: readonly IndexedRelay[], others: readonly Uint8Array[] = []): SharedArrayBuffer {
+    const hosts = [...others];
+    for (const { ipv4, ipv6 } of relays) {
+      if (ipv4 !== null) hosts.push(ipv4.host);
+      if (ipv6 !== null) hosts.push(ipv6.host);
+    }
+    const ipv4 = hosts.filter(({ length }) => length === 4).sort(Buffer.compare);
+    const ipv6 = hosts.filter(({ length }) => length === 16).sort(Buffer.compare);
+    const addressesAt = HEADER_BYTES + relays.length * ROW_BYTES;
+    const sab = new SharedArrayBuffer(addressesAt + ipv4.length * 4 + ipv6.length * 16);
     const bytes = new Uint8Array(sab);
-    new DataView(sab).setUint32(0, relays.length);
+    const header = new DataView(sab);
+    header.setUint32(0, relays.length);
+    header.setUint32(4, ipv4.length);
+    header.setUint32(8, ipv6.length);
+    for (const [i, host] of ipv4.entries()) bytes.set(host, addressesAt + i * 4);
+    for (const [i, host] of ipv6.entries()) bytes.set(host, addressesAt + ipv4.length * 4 + i * 16);
     for (const [row, relay] of relays.entries()) {
       const at = HEADER_BYTES + row * ROW_BYTES;
       assert(relay.rsaId.length === ID_BYTES, 'relay index: an RSA id has 20 bytes');
@@ -43,8 +64,13 @@ export class RelayIndex {
 
   constructor(sab: SharedArrayBuffer) {
     this.bytes = new Uint8Array(sab);
-    this.count = new DataView(sab).getUint32(0);
-    assert(sab.byteLength === HEADER_BYTES + this.count * ROW_BYTES, 'relay index: block not made by create');
+    const header = new DataView(sab);
+    this.count = header.getUint32(0);
+    this.ipv4Count = header.getUint32(4);
+    this.ipv6Count = header.getUint32(8);
+    this.addressesAt = HEADER_BYTES + this.count * ROW_BYTES;
+    const bytes = this.addressesAt + this.ipv4Count * 4 + this.ipv6Count * 16;
+    assert(sab.byteLength === bytes, 'relay index: block not made by create');
   }
 
   /** Find a relay's row by its RSA identity; -1 when the consensus does not list it. */
@@ -53,7 +79,7 @@ export class RelayIndex {
     let high = this.count - 1;
     while (low <= high) {
       const middle = (low + high) >> 1;
-      const order = this.compare(middle, rsaId);
+      const order = this.compare(HEADER_BYTES + middle * ROW_BYTES, rsaId);
       if (order === 0) return middle;
       if (order < 0) low = middle + 1;
       else high = middle - 1;
@@ -61,10 +87,25 @@ export class RelayIndex {
     return -1;
   }
 
-  private compare(row: number, rsaId: Uint8Array): number {
-    const at = HEADER_BYTES + row * ROW_BYTES;
-    for (let i = 0; i < ID_BYTES; i++) {
-      const difference = this.bytes[at + i]! - rsaId[i]!;
+  /** Tell whether an address (4 or 16 bytes) is that of a listed relay or of an authority. */
+  listsAddress(host: Uint8Array): boolean {
+    const { length } = host;
+    const at = this.addressesAt + (length === 4 ? 0 : this.ipv4Count * 4);
+    let low = 0;
+    let high = (length === 4 ? this.ipv4Count : this.ipv6Count) - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const order = this.compare(at + middle * length, host);
+      if (order === 0) return true;
+      if (order < 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return false;
+  }
+
+  private compare(at: number, wanted: Uint8Array): number {
+    for (let i = 0; i < wanted.length; i++) {
+      const difference = this.bytes[at + i]! - wanted[i]!;
       if (difference !== 0) return difference;
     }
     return 0;

@@ -32,7 +32,25 @@ describe('RelayIndex', () => {
   });
 
   test('an empty index finds nothing', () => {
-    expect(new RelayIndex(RelayIndex.create([])).find(id(0))).toBe(-1);
+    const empty = new RelayIndex(RelayIndex.create([]));
+    expect(empty.find(id(0))).toBe(-1);
+    expect(empty.listsAddress(Uint8Array.of(10, 0, 0, 1))).toBe(false);
+    expect(empty.listsAddress(new Uint8Array(16))).toBe(false);
+  });
+
+  test('tells which addresses are relays’ or authorities’', () => {
+    const others = [Uint8Array.of(192, 0, 2, 9), new Uint8Array(16).fill(0x20)];
+    const one = new RelayIndex(RelayIndex.create(relays, others));
+    for (const host of others) expect(one.listsAddress(host)).toBe(true);
+    expect(index.listsAddress(others[0]!)).toBe(false);
+    for (const { ipv4, ipv6 } of relays) {
+      if (ipv4 !== null) expect(one.listsAddress(ipv4.host)).toBe(true);
+      if (ipv6 !== null) expect(one.listsAddress(ipv6.host)).toBe(true);
+    }
+    for (let i = 0; i < 1000; i += 5)
+      expect(one.listsAddress(Uint8Array.of(10, 0, i >> 8, i & 255))).toBe(false);
+    expect(one.listsAddress(new Uint8Array(16).fill(1))).toBe(false);
+    expect(one.count).toBe(1000);
   });
 
   test('a foreign block is a bug', () => {
