@@ -3,14 +3,14 @@
  * Sending a cell along a leg, and the queues of cells that cannot go yet.
  *
  * An uncongested channel or ring takes the cell at once. Otherwise the cell is parked in its leg's queue, and the leg
- * joins its port's active list, which is served round robin when there is room again. A queue that reaches its bound
- * kills its circuit, and nothing else: no channel waits for another. So does a cell for which the memory of waiting
- * cells has no room; that is the last resort, not a fair choice of whom to cut off. Who calls: `relay-cell`, `create`, `extend`,
- * `remote-leg` to send; `channel` (refill) and the end of a batch (refillRing) to drain.
+ * joins its port's active ones; when there is room again, the one that sent least of late goes first. A queue that reaches its bound
+ * kills its circuit, and nothing else: no channel waits for another. What bounds all queues together is `oom`.
+ * Who calls: `relay-cell`, `create`, `extend`, `remote-leg` to send; `channel` (refill) and the end of a batch (refillRing) to drain.
  */
 import { NO_SLOT } from '../bytes/slab.ts';
 import { copyCell, setCircId } from '../cell/cell.ts';
 import { DestroyReason } from '../cell/reason.ts';
+import { addActive, demoteFirst, removeActive } from '../channel/active-legs.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { NO_LEG, PREV, portWorker } from './circuit-table.ts';
@@ -29,6 +29,7 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
     const channel = plane.channels.bySlot[port]!;
     setCircId(bytes, at, table.id[leg]!);
     if (!channel.congested) {
+      table.sent[leg]! += plane.ewma.weight;
       channel.put(bytes, at);
       return true;
     }
@@ -37,6 +38,7 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
   const ring = plane.ports[portWorker(port)]!;
   if (!ring.congested) {
     if (ring.putCell(table.id[leg]!, table.peerGeneration[leg]!, table.attempt[leg >> 1]!, bytes, at)) {
+      table.sent[leg]! += plane.ewma.weight;
       return true;
     }
     ring.congested = true;
@@ -61,24 +63,20 @@ function park(
     return false;
   }
   const slab = plane.parked;
-  // Slots are reused before the slab grows, so this bounds what it holds, too.
-  if ((slab.used + 1) * slab.slotBytes > plane.options.parkedBytesMax) {
-    plane.counters.add(Counter.circuit_memory_killed, 1);
-    closeCircuit(plane, leg >> 1, DestroyReason.RESOURCELIMIT, DestroyReason.RESOURCELIMIT);
-    return false;
-  }
   const slot = slab.alloc();
+  slab.sinceMs[slot] = plane.nowMs;
   copyCell(bytes, at, slab.bufferOf(slot), slab.offsetOf(slot));
   if (waiting === 0) {
     table.queueHead[leg] = slot;
-    activate(plane, portOf(plane, leg), leg);
+    addActive(portOf(plane, leg), table, leg);
   } else {
     slab.next[table.queueTail[leg]!] = slot;
   }
   table.queueTail[leg] = slot;
   table.queueCells[leg] = waiting + 1;
   if (ring !== null) pauseSource(plane, leg, ring);
-  return true;
+  // Looked at once per chunk of slots, and behind the copy: what ends circuits writes to the scratch cell.
+  return slab.hasGrown ? plane.oom.onGrowth(plane, leg >> 1) : true;
 }
 
 /** Stop reading where the cell came from until the ring has room. Every worker empties its rings, so it will. */
@@ -91,50 +89,33 @@ function pauseSource(plane: CircuitPlane, leg: number, ring: RingPort): void {
   ring.pausedChannels.push(source);
 }
 
-/** Append a leg to the active list of its port. */
-function activate(plane: CircuitPlane, port: Channel | RingPort, leg: number): void {
-  const table = plane.table;
-  table.activeNext[leg] = NO_LEG;
-  table.activePrev[leg] = port.activeTail;
-  if (port.activeTail === NO_LEG) port.activeHead = leg;
-  else table.activeNext[port.activeTail] = leg;
-  port.activeTail = leg;
-}
-
 /** What a leg's port is: a channel of ours, or the rings to another worker. */
 function portOf(plane: CircuitPlane, leg: number): Channel | RingPort {
   const port = plane.table.port[leg]!;
   return port >= 0 ? plane.channels.bySlot[port]! : plane.ports[portWorker(port)]!;
 }
 
-/** Take a leg out of its port's active list. */
-function deactivate(plane: CircuitPlane, leg: number): void {
-  const table = plane.table;
-  const before = table.activePrev[leg]!;
-  const after = table.activeNext[leg]!;
-  const port = portOf(plane, leg);
-  if (before === NO_LEG) port.activeHead = after;
-  else table.activeNext[before] = after;
-  if (after === NO_LEG) port.activeTail = before;
-  else table.activePrev[after] = before;
-  table.activeNext[leg] = NO_LEG;
-  table.activePrev[leg] = NO_LEG;
+/** Count a cell that left on a leg. Equals take turns, so the leg goes behind those with the same count. */
+function countSent(plane: CircuitPlane, leg: number): void {
+  const { table, ewma } = plane;
+  table.sent[leg]! += ewma.weight;
+  table.turn[leg] = ++ewma.turns;
 }
 
-/** Take the first parked cell's slot off a leg's queue. The leg moves to the tail of its list, or leaves it. */
-function popSlot(plane: CircuitPlane, leg: number): number {
+/** Take the first parked cell's slot off the queue of a port's first leg, which is put where it belongs then. */
+function popFirst(plane: CircuitPlane, port: Channel | RingPort): number {
   const table = plane.table;
+  const leg = port.activeLegs[0]!;
   const slot = table.queueHead[leg]!;
   const left = table.queueCells[leg]! - 1;
   table.queueCells[leg] = left;
-  const behind = plane.parked.next[slot]!;
-  table.queueHead[leg] = behind;
+  table.queueHead[leg] = plane.parked.next[slot]!;
+  countSent(plane, leg);
   if (left === 0) {
     table.queueTail[leg] = NO_SLOT;
-    deactivate(plane, leg);
-  } else if (table.activeNext[leg] !== NO_LEG) {
-    deactivate(plane, leg);
-    activate(plane, portOf(plane, leg), leg);
+    removeActive(port, table, leg);
+  } else {
+    demoteFirst(port, table);
   }
   return slot;
 }
@@ -143,7 +124,7 @@ function popSlot(plane: CircuitPlane, leg: number): number {
 export function dropQueue(plane: CircuitPlane, leg: number): void {
   const table = plane.table;
   if (table.queueCells[leg] === 0) return;
-  deactivate(plane, leg);
+  removeActive(portOf(plane, leg), table, leg);
   const slab = plane.parked;
   let slot = table.queueHead[leg]!;
   while (slot !== NO_SLOT) {
@@ -159,8 +140,8 @@ export function dropQueue(plane: CircuitPlane, leg: number): void {
 /** Move parked cells into a channel until none is left or its socket refuses again. */
 export function refillChannel(plane: CircuitPlane, channel: Channel): void {
   const slab = plane.parked;
-  while (channel.activeHead !== NO_LEG && !channel.congested && channel.state === CHANNEL_OPEN) {
-    const slot = popSlot(plane, channel.activeHead);
+  while (channel.activeCount > 0 && !channel.congested && channel.state === CHANNEL_OPEN) {
+    const slot = popFirst(plane, channel);
     channel.put(slab.bufferOf(slot), slab.offsetOf(slot));
     slab.free(slot);
   }
@@ -171,8 +152,8 @@ export function refillRing(plane: CircuitPlane, ring: RingPort): void {
   if (!ring.payOwed()) return;
   const table = plane.table;
   const slab = plane.parked;
-  while (ring.activeHead !== NO_LEG) {
-    const leg = ring.activeHead;
+  while (ring.activeCount > 0) {
+    const leg = ring.activeLegs[0]!;
     const slot = table.queueHead[leg]!;
     const row = leg >> 1;
     if (
@@ -186,7 +167,7 @@ export function refillRing(plane: CircuitPlane, ring: RingPort): void {
     ) {
       return;
     }
-    popSlot(plane, leg);
+    popFirst(plane, ring);
     slab.free(slot);
   }
   ring.congested = false;

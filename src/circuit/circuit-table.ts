@@ -7,9 +7,10 @@
  * peerGeneration = its generation), or nowhere yet (port = NO_PORT). The owner's row holds the relay crypto; a
  * transit row only joins a ring to a channel. A handle is (row, generation): generations never repeat for a row
  * until 2^32 circuits have used it.
- * Invariants: a leg is in its port's active list exactly while it has queued cells; a leg with a channel port is in
+ * Invariants: a leg is among its port's active ones exactly while it has queued cells; a leg with a channel port is in
  * that channel's chain and in the index.
  */
+import type { LegPriority } from '../channel/active-legs.ts';
 import type { RelayLayer } from '../crypto/layer/layer.ts';
 
 export const PREV = 0;
@@ -40,7 +41,7 @@ export function portWorker(port: number): number {
 }
 
 /** Columns and index. One per worker. */
-export class CircuitTable {
+export class CircuitTable implements LegPriority {
   kind: Uint8Array;
   state: Uint8Array;
   generation: Uint32Array;
@@ -50,8 +51,10 @@ export class CircuitTable {
   attempt: Uint32Array;
   createdMs: Float64Array;
   layer: (RelayLayer | null)[];
-  /** CREATE2 body that waits for the next channel. */
+  /** CREATE2 body that waits for the next channel; `setPendingCreate` writes it. */
   pendingCreate: (Uint8Array | null)[];
+  /** Bytes of all of them. */
+  pendingBytes = 0;
   /** Deadline of the extend in progress. */
   deadlineMs: Float64Array;
 
@@ -63,8 +66,10 @@ export class CircuitTable {
   queueHead: Int32Array;
   queueTail: Int32Array;
   queueCells: Int32Array;
-  activeNext: Int32Array;
-  activePrev: Int32Array;
+  /** Decayed count of the cells sent on a leg, in units of `circuit/ewma`. */
+  sent: Float64Array;
+  turn: Float64Array;
+  heapAt: Int32Array;
   chainNext: Int32Array;
   chainPrev: Int32Array;
 
@@ -98,8 +103,9 @@ export class CircuitTable {
     this.queueHead = new Int32Array(legs).fill(-1);
     this.queueTail = new Int32Array(legs).fill(-1);
     this.queueCells = new Int32Array(legs);
-    this.activeNext = new Int32Array(legs).fill(-1);
-    this.activePrev = new Int32Array(legs).fill(-1);
+    this.sent = new Float64Array(legs);
+    this.turn = new Float64Array(legs);
+    this.heapAt = new Int32Array(legs).fill(-1);
     this.chainNext = new Int32Array(legs).fill(-1);
     this.chainPrev = new Int32Array(legs).fill(-1);
     this.freeRow = new Int32Array(capacity);
@@ -121,6 +127,8 @@ export class CircuitTable {
     this.attempt[row] = 0;
     this.createdMs[row] = nowMs;
     this.deadlineMs[row] = 0;
+    this.sent[row * 2] = 0;
+    this.sent[row * 2 + 1] = 0;
     this.count++;
     return row;
   }
@@ -130,10 +138,18 @@ export class CircuitTable {
     this.kind[row] = FREE;
     this.state[row] = 0;
     this.layer[row] = null;
-    this.pendingCreate[row] = null;
+    this.setPendingCreate(row, null);
     this.generation[row] = (this.generation[row]! + 1) >>> 0;
     this.freeRow[this.freeCount++] = row;
     this.count--;
+  }
+
+  /** Let a CREATE2 body wait for a row's next channel, or no longer. */
+  setPendingCreate(row: number, body: Uint8Array | null): void {
+    const before = this.pendingCreate[row]!;
+    if (before !== null) this.pendingBytes -= before.length;
+    if (body !== null) this.pendingBytes += body.length;
+    this.pendingCreate[row] = body;
   }
 
   /** Whether a handle still names a live circuit. */
@@ -214,8 +230,9 @@ export class CircuitTable {
     this.queueHead = grown(this.queueHead, new Int32Array(legs).fill(-1));
     this.queueTail = grown(this.queueTail, new Int32Array(legs).fill(-1));
     this.queueCells = grown(this.queueCells, new Int32Array(legs));
-    this.activeNext = grown(this.activeNext, new Int32Array(legs).fill(-1));
-    this.activePrev = grown(this.activePrev, new Int32Array(legs).fill(-1));
+    this.sent = grown(this.sent, new Float64Array(legs));
+    this.turn = grown(this.turn, new Float64Array(legs));
+    this.heapAt = grown(this.heapAt, new Int32Array(legs).fill(-1));
     this.chainNext = grown(this.chainNext, new Int32Array(legs).fill(-1));
     this.chainPrev = grown(this.chainPrev, new Int32Array(legs).fill(-1));
     const free = new Int32Array(after);

@@ -11,8 +11,10 @@ import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Roster } from '../shm/roster.ts';
 import type { Scoreboard } from '../shm/scoreboard.ts';
 import type { CircuitTable } from './circuit-table.ts';
+import type { Ewma } from './ewma.ts';
 import type { Fifo } from './fifo.ts';
 import type { OnionQueue } from './onion-queue.ts';
+import type { Oom } from './oom.ts';
 import type { RandomPool } from './random-pool.ts';
 import type { RingPort } from './ring-port.ts';
 
@@ -56,12 +58,14 @@ export interface CircuitPlane {
   readonly table: CircuitTable;
   readonly channels: ChannelTable;
   readonly parked: Slab;
+  readonly ewma: Ewma;
   /** Rings to and from each other worker, by worker number; null for ourselves and for dead workers. */
   readonly ports: (RingPort | null)[];
   readonly roster: Roster;
   readonly counters: Scoreboard;
   readonly random: RandomPool;
   readonly onionQueue: OnionQueue;
+  readonly oom: Oom;
   /** One cell of scratch space, for cells that we make. Never held across a call. */
   readonly scratch: Uint8Array;
   /** Rows that wait for a dial of this worker, by its channel. */
@@ -81,6 +85,8 @@ export interface CircuitPlane {
   onExtended(channelSlot: number): void;
   /** A RELAY cell of this channel crosses us; told only while padding waits for that. */
   onTraffic(channelSlot: number): void;
+  /** Close a link whose memory is needed. Not within a call that uses it. */
+  closeChannel(channel: Channel): void;
   /** A control cell or message waits for the end of the batch. */
   wake(): void;
 }

@@ -12,6 +12,7 @@
  * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
  */
 import { copyCell } from '../cell/cell.ts';
+import { type ActiveLegs, NO_LEGS } from '../channel/active-legs.ts';
 import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 import { Fifo } from './fifo.ts';
 
@@ -22,6 +23,9 @@ export const WORD = 0x100000000;
  * is bounded, as legs are.
  */
 export const OWED_MAX = 4096;
+
+/** What an owed message fills besides its body. */
+export const OWED_BYTES = 128;
 
 /** A control message that found no room; `body` is the CREATE2 of an OPEN_LEG. */
 interface Owed {
@@ -35,17 +39,19 @@ interface Owed {
 }
 
 /** One worker's side of the rings to another. */
-export class RingPort {
+export class RingPort implements ActiveLegs {
   readonly worker: number;
   readonly outgoing: Ring;
   readonly incoming: Ring;
   congested = false;
-  activeHead = -1;
-  activeTail = -1;
+  activeLegs = NO_LEGS;
+  activeCount = 0;
   /** Slots of channels that are paused until the outgoing ring has room. */
   readonly pausedChannels: number[] = [];
   /** Something was put since the last publish. */
   unpublished = false;
+  /** Bytes that owed messages fill. */
+  owedBytes = 0;
   private readonly owed = new Fifo<Owed>();
 
   constructor(worker: number, outgoing: Ring, incoming: Ring) {
@@ -107,6 +113,7 @@ export class RingPort {
       const { kind, row, generation, attempt, word4, word5, body } = next;
       if (!this.tryPut(kind, row, generation, attempt, word4, word5, body)) return false;
       this.owed.pop();
+      this.owedBytes -= OWED_BYTES + (body === null ? 0 : body.length);
     }
     return true;
   }
@@ -123,6 +130,7 @@ export class RingPort {
     const waits = this.owed.length > 0;
     if (!waits && this.tryPut(kind, row, generation, attempt, word4, word5, body)) return;
     this.owed.push({ kind, row, generation, attempt, word4, word5, body });
+    this.owedBytes += OWED_BYTES + (body === null ? 0 : body.length);
     this.congested = true;
   }
 

@@ -47,8 +47,10 @@ export function audit(worker: SimWorker): void {
     for (let leg = channel.firstLeg; leg !== NO_LEG; leg = table.chainNext[leg]!) chain++;
     check(chain === channel.legCount, `channel ${channel.slot}'s chain`);
     let active = 0;
-    for (let leg = channel.activeHead; leg !== NO_LEG; leg = table.activeNext[leg]!)
+    for (const [at, leg] of channel.activeLegs.subarray(0, channel.activeCount).entries()) {
+      check(table.heapAt[leg] === at, `leg ${leg} is not where channel ${channel.slot} has it`);
       active += table.queueCells[leg]!;
+    }
     check(
       active === 0 || channel.congested,
       `cells wait for channel ${channel.slot}, which is not congested`,
@@ -59,8 +61,7 @@ export function audit(worker: SimWorker): void {
   for (const port of plane.ports) {
     if (port === null) continue;
     let active = 0;
-    for (let leg = port.activeHead; leg !== NO_LEG; leg = table.activeNext[leg]!)
-      active += table.queueCells[leg]!;
+    for (const leg of port.activeLegs.subarray(0, port.activeCount)) active += table.queueCells[leg]!;
     check(active === 0 || port.congested, `cells wait for the ring to ${port.worker}, which is not full`);
     check(port.owedCount === 0 || port.congested, 'control messages are owed for no reason');
     queued -= active;
