@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'bun';
 import { type Endpoint, parseIp, unmapIp } from '../bytes/address.ts';
+import { SocketOption, setSocketOption } from '../libc.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import type { Wire } from './wire.ts';
 
@@ -34,6 +35,13 @@ export interface LinkEvents<L> {
 
 /** How long a peer has to take our last bytes and to close its end. */
 const LINGER_MS = 2000;
+
+/**
+ * Bytes that the kernel keeps of one link beyond what the network carries already. Past it a socket is full, and what
+ * more comes waits in our queues, where the order is still ours to choose; with megabytes in the kernel a quiet
+ * circuit would wait behind them.
+ */
+export const UNSENT_BYTES_MAX = 128 * 1024;
 
 interface SocketState<L> {
   link: L | null;
@@ -146,6 +154,13 @@ function peerCertificate<L>(socket: Socket<SocketState<L>>): Uint8Array | null {
   return certificate === undefined || certificate === null ? null : new Uint8Array(certificate.raw);
 }
 
+/** A socket that is gone already, or not TCP, is none the worse for a refusal. */
+function keepKernelQueueShort<L>(socket: Socket<SocketState<L>>): void {
+  const { fd } = socket as unknown as { readonly fd: number };
+  if (fd >= 0)
+    setSocketOption(fd, SocketOption.IPPROTO_TCP, SocketOption.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX);
+}
+
 function remoteOf<L>(socket: Socket<SocketState<L>>): Endpoint | null {
   // A peer that connected and reset at once has no address any more.
   const text = socket.remoteAddress as string | undefined;
@@ -169,6 +184,7 @@ export function listenOn<L>(fd: number, credentials: LinkCredentials, events: Li
       ...handlersFor(events),
       open: guarded((socket: Socket<SocketState<L>>): void => {
         socket.data = { link: null, linger: null, credentials };
+        keepKernelQueueShort(socket);
         const remote = remoteOf(socket);
         const link = remote === null ? null : events.onAccept(new SocketWire(socket), remote, credentials);
         if (link === null) socket.terminate();
@@ -227,6 +243,7 @@ export function dial<L>(
       open: guarded((socket: Socket<SocketState<L>>): void => {
         settled = true;
         socket.data = { link: request.link, linger: null, credentials: null };
+        keepKernelQueueShort(socket);
         if (!onWire(new SocketWire(socket))) {
           socket.data.link = null;
           socket.terminate();

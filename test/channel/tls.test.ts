@@ -2,7 +2,7 @@
 
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { dial, type LinkEvents, listenOn, type TlsSession } from '../../src/channel/tls.ts';
+import { dial, type LinkEvents, listenOn, type TlsSession, UNSENT_BYTES_MAX } from '../../src/channel/tls.ts';
 import type { Wire } from '../../src/channel/wire.ts';
 import { isFault, listenTcp } from '../../src/libc.ts';
 import { makeTestRelay } from './credentials.ts';
@@ -165,3 +165,32 @@ test('a bug in a handler is an uncaught exception, not a fault of the peer', asy
   await until(() => child.exitCode !== null);
   expect(said.split('\n')[1]).toBe('Error: a bug');
 }, 20_000);
+
+test('the kernel keeps little of a link whose peer does not read, either way', async () => {
+  const [here, there] = [heard(), heard()];
+  const server = listen(eventsInto(there));
+  dialInto(here, server.port);
+  await until(() => here.sessions.length === 1 && there.sessions.length === 1);
+  const buffer = new Uint8Array(32 * 1024);
+  for (const [writer, reader] of [
+    [here, there],
+    [there, here],
+  ] as const) {
+    reader.wires[0]!.pause();
+    let taken = 0;
+    // What the reader's kernel takes in comes to well under a megabyte; without a bound ours would take four more.
+    for (let quietMs = 0; quietMs < 300; quietMs += 10) {
+      for (let n = 1; n > 0; ) {
+        n = writer.wires[0]!.write(buffer, 0, buffer.length);
+        taken += n;
+        if (n > 0) quietMs = 0;
+        expect(taken).toBeLessThan(3 * 2 ** 20);
+      }
+      await Bun.sleep(10);
+    }
+    expect(taken).toBeGreaterThan(UNSENT_BYTES_MAX);
+    reader.wires[0]!.resume();
+  }
+  here.wires[0]!.abort();
+  server.stop();
+});
