@@ -13,23 +13,28 @@ import { Framer } from '../channel/framer.ts';
 import { Links, type LinksConfig } from '../channel/links.ts';
 import { LinkPadding } from '../channel/padding.ts';
 import { Scheduler } from '../channel/scheduler.ts';
+import { Throttle } from '../channel/token-bucket.ts';
 import { Upkeep } from '../channel/upkeep.ts';
 import { refillRing } from '../circuit/cell-queue.ts';
 import { CircuitTable } from '../circuit/circuit-table.ts';
 import { Circuits } from '../circuit/circuits.ts';
 import { detachWorker } from '../circuit/close.ts';
 import { workOnOnions } from '../circuit/create.ts';
+import { Ewma } from '../circuit/ewma.ts';
 import { expireExtends } from '../circuit/extend.ts';
 import { Fifo } from '../circuit/fifo.ts';
 import { OnionQueue } from '../circuit/onion-queue.ts';
+import { Oom } from '../circuit/oom.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import type { RandomPool } from '../circuit/random-pool.ts';
 import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
 import { RefusingEdge } from '../edge/edge.ts';
 import type { AddressTable } from '../shm/address-table.ts';
+import type { Bandwidth } from '../shm/bandwidth.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import { Memory, type MemoryLedger } from '../shm/memory-ledger.ts';
 import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Ring } from '../shm/ring.ts';
 import type { Roster } from '../shm/roster.ts';
@@ -39,8 +44,13 @@ import { CellDispatch } from './cells.ts';
 
 /** Slots taken from one ring in one turn: bounded, so that no peer worker starves the sockets. */
 const RING_SLOTS_PER_TURN = 1024;
-/** Handshake time per turn. */
-const ONION_BUDGET_MS = 2;
+/**
+ * Handshakes get half of the time that the turn took for everything else, within these bounds: while many wait, cells
+ * that come wait for a few of them only, and two thirds of the thread stay for relaying.
+ */
+const ONION_SHARE = 0.5;
+const ONION_LEAST_MS = 0.25;
+const ONION_MOST_MS = 2;
 const TIMER_TICK_MS = 100;
 const SWEEP_MS = 1000;
 const CIRCUITS_FIRST = 256;
@@ -56,6 +66,10 @@ export interface DataPlaneConfig {
   readonly roster: Roster;
   readonly relayIndex: RelayIndex;
   readonly halfOpen: AddressTable;
+  readonly bandwidth: Bandwidth;
+  readonly memory: MemoryLedger;
+  /** Let every other worker take a turn soon. */
+  readonly wakeOthers: () => void;
   readonly options: WorkerOptions;
   readonly credentials: LinkCredentials;
   readonly keys: CircuitKeys;
@@ -75,6 +89,7 @@ export interface DataPlaneConfig {
 export class DataPlane {
   readonly plane: CircuitPlane;
   readonly links: Links;
+  readonly throttle: Throttle;
   readonly circuits: Circuits;
   readonly channels = new ChannelTable();
   readonly staging = new BufferPool(STAGING_CELLS * CELL_BYTES, IDLE_STAGING);
@@ -92,6 +107,17 @@ export class DataPlane {
     this.wheel = new TimerWheel(TIMER_TICK_MS, config.clock());
     this.plane = this.makePlane();
     this.circuits = new Circuits(this.plane);
+    this.throttle = new Throttle(
+      {
+        bandwidth: config.bandwidth,
+        worker: config.worker,
+        channels: this.channels,
+        counters,
+        relayIndex: () => this.plane.relayIndex,
+        now: () => this.plane.nowMs,
+      },
+      options,
+    );
     this.padding = new LinkPadding(this.channels, this.wheel, counters, () => random.u32(), options);
     const dispatch = new CellDispatch(this.circuits, this.padding, counters, (channel) =>
       this.links.close(channel),
@@ -103,6 +129,7 @@ export class DataPlane {
           staging: this.staging,
           parked: this.plane.parked,
           source: this.circuits,
+          mayWrite: (channel, bytes) => this.throttle.mayWrite(channel, bytes),
           markDirty: (channel) => this.scheduler.mark(channel),
           onWritten: (channel, bytes) => this.noteWritten(channel, bytes),
           onControlOverflow: (channel) => this.dropUnread(channel),
@@ -116,6 +143,7 @@ export class DataPlane {
         counters,
         wheel: this.wheel,
         padding: this.padding,
+        throttle: this.throttle,
         random: random.bytes,
         wallSec: config.wallSec,
         beginBatch: config.beginBatch,
@@ -141,11 +169,13 @@ export class DataPlane {
       table: new CircuitTable(CIRCUITS_FIRST, config.random.u32()),
       channels: this.channels,
       parked: new Slab(CELL_BYTES),
+      ewma: new Ewma(config.clock()),
       ports,
       roster: config.roster,
       counters: config.counters,
       random: config.random,
       onionQueue: new OnionQueue(),
+      oom: new Oom(config.memory, config.wakeOthers, config.clock),
       scratch: new Uint8Array(CELL_BYTES),
       waiting: new Map(),
       extendDeadlines: new Fifo(),
@@ -159,6 +189,7 @@ export class DataPlane {
       hibernating: false,
       onExtended: (channelSlot) => this.onExtended(channelSlot),
       onTraffic: (channelSlot) => this.onTraffic(channelSlot),
+      closeChannel: (channel) => this.links.close(channel),
       wake: () => {
         config.beginBatch();
       },
@@ -172,9 +203,11 @@ export class DataPlane {
   work(): boolean {
     const { plane } = this;
     const { clock } = this.config;
+    const startedMs = plane.nowMs;
     plane.nowMs = clock();
+    plane.ewma.advance(plane.table, plane.nowMs, plane.options.circuitPriorityHalfLifeMs);
     const ringsLeft = this.takeRings();
-    const onionsLeft = workOnOnions(plane, ONION_BUDGET_MS, clock);
+    const onionsLeft = workOnOnions(plane, onionBudgetMs(clock() - startedMs), clock);
     const nowMs = clock();
     plane.nowMs = nowMs;
     this.wheel.advance(nowMs);
@@ -184,7 +217,30 @@ export class DataPlane {
       this.upkeep.sweep(nowMs);
     }
     for (const port of plane.ports) if (port?.congested) refillRing(plane, port);
-    return ringsLeft || onionsLeft;
+    this.throttle.tick(nowMs);
+    this.countMemory();
+    const memoryLeft = plane.oom.turn(plane);
+    return ringsLeft || onionsLeft || memoryLeft;
+  }
+
+  /** Tell the ledger what this worker holds. */
+  countMemory(): void {
+    const { plane } = this;
+    const { memory } = this.config;
+    plane.oom.settle(plane);
+    memory.set(Memory.staging, this.staging.heldBytes);
+    memory.set(Memory.carries, this.carries.heldBytes);
+    memory.set(Memory.handshakes, this.links.halfOpenBytes);
+    memory.set(Memory.onions, plane.onionQueue.heldBytes);
+    let rings = 0;
+    let extendsBytes = plane.table.pendingBytes;
+    for (const port of plane.ports) {
+      if (port === null) continue;
+      rings += port.outgoing.u8.length;
+      extendsBytes += port.owedBytes;
+    }
+    memory.set(Memory.extends, extendsBytes);
+    memory.set(Memory.rings, rings);
   }
 
   private takeRings(): boolean {
@@ -231,13 +287,21 @@ export class DataPlane {
     this.plane.options = options;
     this.links.options = options;
     this.padding.options = options;
+    this.throttle.update(options);
     this.upkeep.options = options;
+  }
+
+  /** What is known of the consensus from now on. */
+  setRelayIndex(relayIndex: RelayIndex): void {
+    this.plane.relayIndex = relayIndex;
+    this.throttle.update(this.plane.options);
   }
 
   private noteWritten(channel: Channel, bytes: number): void {
     const { counters } = this.config;
     channel.lastWriteMs = this.plane.nowMs;
     counters.add(Counter.bytes_written, bytes);
+    this.throttle.onWritten(channel, bytes);
     if (channel.peerHost.length === 16) counters.add(Counter.bytes_written_ipv6, bytes);
   }
 
@@ -261,4 +325,9 @@ export class DataPlane {
     const channel = this.channels.bySlot[channelSlot] ?? null;
     if (channel !== null) this.padding.onUsed(channel, this.plane.nowMs);
   }
+}
+
+/** How long this turn may work on handshakes, after so many milliseconds of other work. */
+export function onionBudgetMs(turnMs: number): number {
+  return Math.min(ONION_MOST_MS, Math.max(ONION_LEAST_MS, turnMs * ONION_SHARE));
 }

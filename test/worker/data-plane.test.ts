@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test';
 import { Command } from '../../src/cell/command.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
+import { onionBudgetMs } from '../../src/worker/data-plane.ts';
 import { filled, ID, Rig } from '../circuit/rig.ts';
 import { OPTIONS } from '../sim/relay.ts';
 
@@ -50,4 +51,10 @@ test('bytes are counted in and out', () => {
   expect(rig.count('bytes_read') - read).toBe(5 * 514);
   expect(rig.count('bytes_written') - written).toBe(5 * 514);
   expect(rig.count('cells_read')).toBeGreaterThanOrEqual(6);
+});
+
+test('handshakes take a part of what a turn costs, so that cells wait for a few of them only', () => {
+  expect(onionBudgetMs(0)).toBe(0.25);
+  expect(onionBudgetMs(2)).toBe(1);
+  expect(onionBudgetMs(50)).toBe(2);
 });
