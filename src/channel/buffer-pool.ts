@@ -11,7 +11,7 @@ export class BufferPool {
   readonly bufferBytes: number;
   /** Buffers lent out now. */
   lent = 0;
-  private readonly idle: Uint8Array[] = [];
+  private readonly idle: Uint8Array<ArrayBuffer>[] = [];
   private readonly idleMax: number;
 
   constructor(bufferBytes: number, idleMax: number) {
@@ -19,20 +19,26 @@ export class BufferPool {
     this.idleMax = idleMax;
   }
 
+  /** Bytes of all buffers, lent or kept. */
+  get heldBytes(): number {
+    return (this.lent + this.idle.length) * this.bufferBytes;
+  }
+
   /** Borrow a buffer; its content is undefined. */
-  take(): Uint8Array {
+  take(): Uint8Array<ArrayBuffer> {
     this.lent++;
     const buffer = this.idle.pop();
     return buffer === undefined ? this.grow() : buffer;
   }
 
-  /** Give a borrowed buffer back. */
-  give(buffer: Uint8Array): void {
+  /** Give a borrowed buffer back. What the pool does not keep is freed at once, not when garbage is collected. */
+  give(buffer: Uint8Array<ArrayBuffer>): void {
     this.lent--;
     if (this.idle.length < this.idleMax) this.idle.push(buffer);
+    else buffer.buffer.transfer(0);
   }
 
-  private grow(): Uint8Array {
+  private grow(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.bufferBytes);
   }
 }

@@ -88,14 +88,14 @@ export class Channel {
   pausedBy = 0;
 
   // The framer's.
-  carry: Uint8Array | null = null;
+  carry: Uint8Array<ArrayBuffer> | null = null;
   carryBytes = 0;
   skipBytes = 0;
 
   // The scheduler's.
   dirty = false;
   congested = false;
-  private stage: Uint8Array | null = null;
+  private stage: Uint8Array<ArrayBuffer> | null = null;
   private stagedFrom = 0;
   private stagedTo = 0;
   private controlHead = NO_SLOT;
@@ -243,6 +243,19 @@ export class Channel {
     if (this.wire === null || before === this.pausedBy) return;
     if (before === 0) this.wire.pause();
     else if (this.pausedBy === 0) this.wire.resume();
+  }
+
+  /** Move waiting control cells to earlier chunks of the slab where there is room. */
+  compactControl(): void {
+    const slab = this.shared.parked;
+    let before = NO_SLOT;
+    for (let slot = this.controlHead; slot !== NO_SLOT; slot = slab.next[before]!) {
+      const to = slab.relocate(slot);
+      if (before === NO_SLOT) this.controlHead = to;
+      else slab.next[before] = to;
+      before = to;
+    }
+    this.controlTail = before;
   }
 
   /** Give back every buffer and parked cell. The owner of the channel calls this once, when it is closed. */

@@ -51,6 +51,11 @@ export class HandshakeCells {
   #taken = 0;
   #versionsRead = false;
 
+  /** Bytes of the buffer that is kept between chunks. */
+  get heldBytes(): number {
+    return this.#owned ? this.#buffer.length : 0;
+  }
+
   /** Add a chunk. It is borrowed until `keep`. */
   push(chunk: Uint8Array): void {
     const held = this.#end - this.#at;

@@ -150,6 +150,11 @@ export class LinkHandshake {
     );
   }
 
+  /** Bytes that are kept until the next chunk comes. */
+  get heldBytes(): number {
+    return this.#cells.heldBytes;
+  }
+
   /** Begin: returns the initiator's VERSIONS; for a responder nothing, because it speaks second. */
   start(): Uint8Array {
     if (this.#initiating) this.#sendVersions();

@@ -41,6 +41,8 @@ interface HalfOpen {
   handshake: Handshaker | null;
   /** Handshake bytes that the socket has not taken yet. */
   unsent: Uint8Array;
+  /** Bytes that the handshake keeps, as last counted. */
+  heldBytes: number;
   /** Counted in the address table under this host. */
   countedHost: Uint8Array | null;
   expected: { rsaId: Uint8Array; ed25519Id: Uint8Array | null } | null;
@@ -62,7 +64,7 @@ export interface LinkTarget {
 }
 
 /** What links use of `LinkHandshake`. */
-export type Handshaker = Pick<LinkHandshake, 'start' | 'receive'>;
+export type Handshaker = Pick<LinkHandshake, 'start' | 'receive' | 'heldBytes'>;
 
 /** What links need of their worker. */
 export interface LinksConfig {
@@ -105,6 +107,8 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   /** Newest credentials, for dials. Accepted links carry those of their listener. */
   credentials: LinkCredentials;
   private halfOpenCount = 0;
+  /** Bytes that links keep which are not open yet. */
+  halfOpenBytes = 0;
   private readonly dials: DialBudget;
 
   constructor(config: LinksConfig, options: WorkerOptions, credentials: LinkCredentials) {
@@ -222,7 +226,15 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const timer = this.config.wheel.schedule(nowMs + this.options.handshakeTimeoutMs, this, channel.slot);
     const link: Link = {
       channel,
-      halfOpen: { credentials, handshake: null, unsent: NOTHING, countedHost: null, expected: null, timer },
+      halfOpen: {
+        credentials,
+        handshake: null,
+        unsent: NOTHING,
+        heldBytes: 0,
+        countedHost: null,
+        expected: null,
+        timer,
+      },
     };
     this.bySlot[channel.slot] = link;
     this.halfOpenCount++;
@@ -272,6 +284,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     try {
       const step = handshake.receive(chunk);
       if (step.write.length > 0) this.sendHandshake(link, step.write);
+      if (link.halfOpen !== null) this.countHeld(link.halfOpen);
       if (step.outcome === null || channel.state !== HANDSHAKING) return;
       this.open(link, step.outcome, nowMs);
       if (step.rest.length > 0 && isOpen(channel)) this.config.framer.feed(channel, step.rest);
@@ -297,11 +310,20 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     if (halfOpen === null || channel.wire === null || bytes.length === 0) return;
     if (halfOpen.unsent.length > 0) {
       halfOpen.unsent = join(halfOpen.unsent, bytes);
+      this.countHeld(halfOpen);
       return;
     }
     const taken = channel.wire.write(bytes, 0, bytes.length);
     this.config.counters.add(Counter.bytes_written, taken);
     if (taken < bytes.length) halfOpen.unsent = bytes.slice(taken);
+    this.countHeld(halfOpen);
+  }
+
+  private countHeld(halfOpen: HalfOpen): void {
+    const { handshake, unsent } = halfOpen;
+    const held = unsent.length + (handshake === null ? 0 : handshake.heldBytes);
+    this.halfOpenBytes += held - halfOpen.heldBytes;
+    halfOpen.heldBytes = held;
   }
 
   private open(link: Link, outcome: HandshakeOutcome, nowMs: number): void {
@@ -367,6 +389,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     if (halfOpen === null) return;
     link.halfOpen = null;
     this.halfOpenCount--;
+    this.halfOpenBytes -= halfOpen.heldBytes;
     if (halfOpen.timer !== NO_TIMER) this.config.wheel.cancel(halfOpen.timer);
     if (halfOpen.countedHost !== null) this.config.halfOpen.decrement(halfOpen.countedHost);
   }

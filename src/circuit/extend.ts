@@ -80,7 +80,7 @@ export function onExtend2(
   }
   const endpoint = judgeTarget(plane, row, target);
   if (endpoint === null) return;
-  table.pendingCreate[row] = encodeCreate2({ handshakeType: extend.handshakeType, data: extend.data });
+  table.setPendingCreate(row, encodeCreate2({ handshakeType: extend.handshakeType, data: extend.data }));
   table.state[row] = EXTENDING;
   table.attempt[row] = (table.attempt[row]! + 1) >>> 0;
   plane.extendDeadlines.push({
@@ -212,7 +212,7 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   }
   const create = table.pendingCreate[row]!;
   ring.putOpenLeg(row, table.generation[row]!, table.attempt[row]!, choice.handle, create);
-  table.pendingCreate[row] = null;
+  table.setPendingCreate(row, null);
   table.port[leg] = ringPort(choice.worker);
   table.ringReady[leg] = 0;
   plane.wake();
@@ -262,7 +262,7 @@ export function sendCreate(plane: CircuitPlane, row: number, channel: Channel): 
     return;
   }
   const body = table.pendingCreate[row]!;
-  table.pendingCreate[row] = null;
+  table.setPendingCreate(row, null);
   const leg = row * 2 + NEXT;
   joinChannel(plane, leg, channel, circId);
   writeCell(plane.scratch, 0, circId, Command.CREATE2, body);
@@ -319,7 +319,7 @@ export function onTruncate(plane: CircuitPlane, row: number, data: Uint8Array): 
   }
   // What is still on its way from the hop that was cut off belongs to no circuit any more.
   if (cuts) table.attempt[row] = (table.attempt[row]! + 1) >>> 0;
-  table.pendingCreate[row] = null;
+  table.setPendingCreate(row, null);
   table.state[row] = OPEN;
   originate(plane, row, RelayCommand.TRUNCATED, 0, Uint8Array.of(DestroyReason.REQUESTED));
 }
@@ -358,7 +358,7 @@ export function onOpenLeg(
   table.id[leg] = ownerRow;
   table.peerGeneration[leg] = ownerGeneration;
   table.ringReady[leg] = 1;
-  table.pendingCreate[row] = create;
+  table.setPendingCreate(row, create);
   ring.putControl(SlotKind.LEG_READY, ownerRow, ownerGeneration, attempt, row, table.generation[row]!);
   if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);
   else waitForChannel(plane, row, channel);

@@ -20,12 +20,16 @@ export interface WaitingOnion {
 /** First guess at what one handshake costs; the measured cost takes over quickly. */
 const COST_GUESS_MS = 0.12;
 const COST_WEIGHT = 0.05;
+/** What a waiting handshake fills besides its data. */
+export const ONION_BYTES = 128;
 
 /** Two FIFOs and a cost estimate. */
 export class OnionQueue {
   private readonly preferred = new Fifo<WaitingOnion>();
   private readonly others = new Fifo<WaitingOnion>();
   private costMs = COST_GUESS_MS;
+  /** Bytes that waiting handshakes fill. */
+  heldBytes = 0;
 
   /** Handshakes that wait. */
   get length(): number {
@@ -41,12 +45,15 @@ export class OnionQueue {
   push(onion: WaitingOnion, preferred: boolean, delayMaxMs: number): boolean {
     if (this.expectedDelayMs > delayMaxMs) return false;
     (preferred ? this.preferred : this.others).push(onion);
+    this.heldBytes += ONION_BYTES + onion.data.length;
     return true;
   }
 
   /** Take the next one, or null. */
   pop(): WaitingOnion | null {
-    return this.preferred.pop() ?? this.others.pop();
+    const onion = this.preferred.pop() ?? this.others.pop();
+    if (onion !== null) this.heldBytes -= ONION_BYTES + onion.data.length;
+    return onion;
   }
 
   /** Learn what a handshake cost. */

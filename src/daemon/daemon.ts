@@ -6,6 +6,7 @@
  * them knows another.
  */
 import { randomBytes } from 'node:crypto';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { isAnyIp, printEndpoint, sameIp } from '../bytes/address.ts';
 import { encodeHex } from '../bytes/base.ts';
@@ -18,6 +19,7 @@ import { log, setSafeLogging } from '../log.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
+import { printBytes } from '../stats/heartbeat.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
 import { COMMIT, VERSION } from '../version.ts';
@@ -27,6 +29,7 @@ import { DirectorySide } from './directory-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
 import { LogWriter, logFormat, type PreparedLogs, rulesFor } from './log-writer.ts';
+import { MemoryWatch } from './memory-watch.ts';
 import { OwnAddress } from './own-address.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { type OpenPorts, openPorts } from './ports.ts';
@@ -37,7 +40,7 @@ import { Supervisor } from './supervisor.ts';
 import { listenForTestHooks } from './test-hook.ts';
 import { usableCores } from './usable-cores.ts';
 import { VitalSigns } from './vital-signs.ts';
-import { workerOptions } from './worker-options.ts';
+import { defaultQueueMemory, queueMemory, workerOptions } from './worker-options.ts';
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;
@@ -74,6 +77,7 @@ export class Daemon {
   private history!: BandwidthHistory;
   private ports!: OpenPorts;
   private vitals!: VitalSigns;
+  private memory!: MemoryWatch;
   private workers = 1;
   private files = 1024;
   private optionsGeneration = 1;
@@ -206,6 +210,13 @@ export class Daemon {
       onLog: (record) => this.writer.write(record),
     });
     this.vitals = new VitalSigns(this.supervisor.scoreboard);
+    this.memory = new MemoryWatch(this.supervisor.scoreboard, this.supervisor.memory);
+    if (this.options.maxMemInQueues === 0) {
+      log.notice(
+        'config',
+        `MaxMemInQueues is ${printBytes(defaultQueueMemory(totalmem()))}, from the machine's memory; torrc may set it.`,
+      );
+    }
     await this.supervisor.start();
     for (const { endpoint } of this.ports.sockets) {
       log.notice('net', `Listening for OR connections on ${printEndpoint(endpoint)}`);
@@ -227,6 +238,7 @@ export class Daemon {
       ipv6Extends: this.ports.advertised.some(({ host }) => host.length === 16),
       files: this.files,
       workers: this.workers,
+      machineBytes: totalmem(),
     });
     return { ...options, ...this.testOptions };
   }
@@ -234,6 +246,10 @@ export class Daemon {
   /** Where the network shall find us. */
   private address(): AddressChoice {
     return this.ownAddress.choose(this.options, this.ports.advertised, this.directory.assumesIpv6);
+  }
+
+  private queueMemory(): number {
+    return this.testOptions.maxMemInQueues ?? queueMemory(this.options.maxMemInQueues, totalmem(), this.workers);
   }
 
   private uptimeSec(): number {
@@ -267,6 +283,7 @@ export class Daemon {
     const nowSec = wallSec();
     const nowMs = monotonicMs();
     this.sampleBandwidth(nowSec);
+    this.memory.tick(this.queueMemory());
     const jumpMs = noticeJump();
     if (jumpMs !== null) this.onClockJump(jumpMs, nowSec, nowMs);
     this.keys.tick(nowSec, nowMs);
@@ -331,6 +348,7 @@ export class Daemon {
     this.heartbeat();
     await this.supervisor.dump();
     const { publisher } = this.directory;
+    this.memory.dump(this.queueMemory());
     this.vitals.dump(publisher.uploads(), publisher.silence);
   }
 

@@ -23,6 +23,7 @@ import type {
   WorkerOptions,
 } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import { MemoryLedger } from '../shm/memory-ledger.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
@@ -79,6 +80,7 @@ interface Waiting {
 /** All workers of the process. */
 export class Supervisor {
   readonly scoreboard: Scoreboard;
+  readonly memory: MemoryLedger;
   restarts = 0;
   private readonly config: SupervisorConfig;
   private readonly shared: SharedBlocks;
@@ -109,8 +111,10 @@ export class Supervisor {
       scoreboard: Scoreboard.create(workers),
       doorbells: Doorbell.create(workers),
       halfOpen: AddressTable.create(workers),
+      memory: MemoryLedger.create(workers),
     };
     this.scoreboard = new Scoreboard(this.shared.scoreboard, workers);
+    this.memory = new MemoryLedger(this.shared.memory, workers);
     this.roster = new Roster(this.shared.roster, workers);
     this.halfOpen = new AddressTable(this.shared.halfOpen, workers);
     for (let from = 0; from < workers; from++) {
@@ -357,6 +361,7 @@ export class Supervisor {
     const seat = this.seats[index]!;
     await this.tellAll({ kind: 'detach', generation: this.generation(), worker: index }, index);
     while (!this.roster.dropWorker(index) || !this.halfOpen.dropWorker(index)) await Bun.sleep(DROP_RETRY_MS);
+    this.memory.dropWorker(index);
     settleDead(this.scoreboard, new Scoreboard(this.shared.scoreboard, index), index);
     this.takeBack(seat);
     if (seat.stillborn > 0) {

@@ -2,11 +2,11 @@
  * What workers act on, put together from torrc and the consensus. One place, so that a reload and a new consensus
  * take the same road.
  */
-import { totalmem } from 'node:os';
 import { printIp } from '../bytes/address.ts';
 import { SEVERITIES, type Severity } from '../log.ts';
 import type { ParamName } from '../netdoc/consensus-params.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
+import { Ring, slotsPerRing } from '../shm/ring.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 
 /** Handshakes under way that one address may have. */
@@ -24,9 +24,14 @@ const LINKS_LEAST = 16;
 const CIRCUITS_PER_RELAY = 32_768;
 const CIRCUITS_PER_CLIENT = 8192;
 const CIRCUITS_OF_WORKER = 500_000;
-/** Cells that wait may fill so much of all workers' memory, and no more than a quarter of the machine's. */
-const PARKED_BYTES = 2 ** 30;
-const PARKED_SHARE = 1 / 4;
+/** What MaxMemInQueues 0 takes, as C tor: 0.4 of a machine of 8 GB or more, else 0.75, within these bounds. */
+const LARGE_MACHINE = 8 * 2 ** 30;
+const LARGE_SHARE = 0.4;
+const SMALL_SHARE = 0.75;
+const QUEUES_LEAST = 2 ** 28;
+const QUEUES_MOST = 8 * 2 ** 30;
+/** What is left beside the rings for what waits, however little torrc allows. */
+const BESIDE_RINGS = 32 * 2 ** 20;
 /** Dials under way that the peer of one link may have asked for: anyone, and a relay that the consensus lists. */
 const DIALS_PER_LINK = 16;
 const DIALS_PER_RELAY = 128;
@@ -51,6 +56,20 @@ export interface Surroundings {
   /** How many files and sockets the process may have open. */
   readonly files: number;
   readonly workers: number;
+  /** Memory of the machine. */
+  readonly machineBytes: number;
+}
+
+/** How much what waits may fill: what torrc says, or what suits the machine when it says 0. */
+export function queueMemory(configured: number, machineBytes: number, workers: number): number {
+  const rings = workers * (workers - 1) * Ring.bytes(slotsPerRing(workers));
+  return Math.max(configured > 0 ? configured : defaultQueueMemory(machineBytes), rings + BESIDE_RINGS);
+}
+
+/** What MaxMemInQueues 0 stands for on a machine. */
+export function defaultQueueMemory(machineBytes: number): number {
+  const share = machineBytes >= LARGE_MACHINE ? LARGE_SHARE : SMALL_SHARE;
+  return Math.floor(Math.min(QUEUES_MOST, Math.max(QUEUES_LEAST, machineBytes * share)));
 }
 
 /** Put the workers' options together. */
@@ -78,7 +97,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     circuitsPerRelayMax: CIRCUITS_PER_RELAY,
     circuitsPerClientMax: CIRCUITS_PER_CLIENT,
     circuitsMax: CIRCUITS_OF_WORKER,
-    parkedBytesMax: Math.floor(Math.min(PARKED_BYTES, totalmem() * PARKED_SHARE) / around.workers),
+    maxMemInQueues: queueMemory(options.maxMemInQueues, around.machineBytes, around.workers),
     ccSendmeInc: param('cc_sendme_inc'),
     paddingEnabled: options.values['ConnectionPadding']?.[0] !== '0',
     padRelays: param('nf_pad_relays') === 1,

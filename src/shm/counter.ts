@@ -149,6 +149,10 @@ export const COUNTER_NAMES = [
   'roster_identity_full',
   // Extends refused because too many wait for the other worker already.
   'leg_ring_full',
+  // Times that MaxMemInQueues was reached, what ending circuits gave back, and links closed for what they held.
+  'oom_rounds',
+  'oom_cell_bytes',
+  'oom_links_closed',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -41,8 +41,8 @@ export interface WorkerOptions {
   readonly circuitsPerClientMax: number;
   /** Circuits of one worker, legs of other workers' circuits included. */
   readonly circuitsMax: number;
-  /** Bytes of cells that one worker lets wait. */
-  readonly parkedBytesMax: number;
+  /** Bytes that what waits may fill, in all workers. */
+  readonly maxMemInQueues: number;
   /** Congestion control parameters for the ntor-v3 answer. */
   readonly ccSendmeInc: number;
   /** Netflow padding, in ms; pad relays too? */
@@ -80,6 +80,7 @@ export interface SharedBlocks {
   readonly scoreboard: SharedArrayBuffer;
   readonly doorbells: SharedArrayBuffer;
   readonly halfOpen: SharedArrayBuffer;
+  readonly memory: SharedArrayBuffer;
 }
 
 /** A block of `shm/relay-index`. */

@@ -236,7 +236,7 @@ MaxConsensusAgeForDiffs | interval | 0 seconds | later
   Age up to which an old consensus is kept to serve differences from it; 0 decides itself.
 MaxHSDirCacheBytes | memory | 0 | later
   Memory for onion service descriptors; 0 takes a fifth of MaxMemInQueues.
-MaxMemInQueues | memory | 0 | later
+MaxMemInQueues | memory | 0 | acts
   Memory above which circuits are ended, the oldest queues first; 0 derives it from the machine's memory.
 MaxOnionQueueDelay | msec-interval | 0 | acts
   Longest time that a circuit handshake may wait for a worker before it is refused; 0 follows the consensus.

@@ -48,6 +48,8 @@ export interface RelayOptions {
   readonly numCpus: number;
   /** Null follows the consensus. */
   readonly maxOnionQueueDelayMs: number | null;
+  /** Bytes; 0 means what suits the machine. */
+  readonly maxMemInQueues: number;
   readonly extendAllowPrivateAddresses: boolean;
   readonly dirAllowPrivateAddresses: boolean;
   readonly assumeReachable: boolean;

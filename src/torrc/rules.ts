@@ -11,7 +11,6 @@ import { parseIp } from '../bytes/address.ts';
 import type { TorrcLine } from './line.ts';
 import { parsePolicyLine, rejectsEverything } from './policy-line.ts';
 import { checkPortLine } from './port.ts';
-import { parseMemory } from './units.ts';
 import type { Values } from './values.ts';
 
 const PORT_OPTIONS = ['Control', 'Dir', 'DNS', 'ExtOR', 'HTTPTunnel', 'Metrics', 'NATD', 'Socks', 'Trans'];
@@ -468,6 +467,10 @@ function checkFamilies(values: Values): void {
   }
 }
 
+/** Less than this for queues is raised to it; less than the other is warned of. As C tor. */
+export const QUEUE_MEMORY_LEAST = 64 * 2 ** 20;
+const QUEUE_MEMORY_WARNED = 256 * 2 ** 20;
+
 /** Warnings about values that C tor would raise or lower. */
 export function ruleWarnings(values: Values): string[] {
   const out: string[] = [];
@@ -481,9 +484,10 @@ export function ruleWarnings(values: Values): string[] {
       `${values.fileName}: ContactInfo is not set: write how you can be reached if this relay misbehaves`,
     );
   }
-  const queues = parseMemory(values.text('MaxMemInQueues') ?? '0');
-  if (queues.ok && queues.value > 0 && queues.value < 256 << 20) {
-    out.push(`${values.where('MaxMemInQueues')}: MaxMemInQueues is low: write at least 256 MB`);
+  const queues = values.number('MaxMemInQueues');
+  if (queues > 0 && queues < QUEUE_MEMORY_WARNED) {
+    const raised = queues < QUEUE_MEMORY_LEAST ? '; 64 MB are used' : '';
+    out.push(`${values.where('MaxMemInQueues')}: MaxMemInQueues is low${raised}: write at least 256 MB`);
   }
   return out;
 }

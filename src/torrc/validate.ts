@@ -13,7 +13,7 @@ import { parseLogLine } from './log-line.ts';
 import { OPTIONS, optionSpec } from './option-table.ts';
 import { type OrPort, parseOrPorts } from './port.ts';
 import type { BindAddresses, RawLine, RelayOptions } from './relay-options.ts';
-import { checkRules, ruleWarnings } from './rules.ts';
+import { checkRules, QUEUE_MEMORY_LEAST, ruleWarnings } from './rules.ts';
 import { Values } from './values.ts';
 
 /** What a configuration is made from. */
@@ -161,6 +161,7 @@ function networkFields(values: Values, orPorts: readonly OrPort[], silent: boole
   const wanted = publishTarget(values);
   const publish = silent || values.boolean('DisableNetwork') ? 'none' : wanted;
   const delay = values.number('MaxOnionQueueDelay');
+  const queues = values.number('MaxMemInQueues');
   return {
     orPorts: Object.freeze([...orPorts]),
     outboundBindAddress: Object.freeze({
@@ -169,6 +170,7 @@ function networkFields(values: Values, orPorts: readonly OrPort[], silent: boole
     }),
     numCpus: cpuCount(values),
     maxOnionQueueDelayMs: delay === 0 ? null : delay,
+    maxMemInQueues: queues === 0 ? 0 : Math.max(queues, QUEUE_MEMORY_LEAST),
     extendAllowPrivateAddresses: values.boolean('ExtendAllowPrivateAddresses'),
     dirAllowPrivateAddresses: values.boolean('DirAllowPrivateAddresses'),
     assumeReachable,

@@ -23,6 +23,7 @@ import type {
   WorkerOptions,
 } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import { MemoryLedger } from '../shm/memory-ledger.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
@@ -71,6 +72,8 @@ export class Loop {
       roster: new Roster(shared.roster, worker),
       relayIndex: new RelayIndex(letter.relayIndex),
       halfOpen: new AddressTable(shared.halfOpen, worker),
+      memory: new MemoryLedger(shared.memory, worker),
+      wakeOthers: () => this.wakeOthers(),
       options: letter.options,
       credentials: letter.credentials,
       keys: circuitKeys(letter.credentials, letter.onionKeys),
@@ -86,6 +89,10 @@ export class Loop {
     this.listeners.take(letter.listeners, letter.credentials);
     this.ticker = setInterval(this.onWake, TICK_MS);
     this.beginBatch();
+  }
+
+  private wakeOthers(): void {
+    for (const [worker, bell] of this.bells.entries()) if (worker !== this.worker) bell.ring();
   }
 
   get plane(): CircuitPlane {

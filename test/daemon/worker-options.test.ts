@@ -1,12 +1,14 @@
 /** What workers act on, from torrc and the consensus. */
 
-import { expect, test } from 'bun:test';
-import { totalmem } from 'node:os';
+import { describe, expect, test } from 'bun:test';
 import { parseIp } from '../../src/bytes/address.ts';
-import { workerOptions } from '../../src/daemon/worker-options.ts';
+import { defaultQueueMemory, queueMemory, workerOptions } from '../../src/daemon/worker-options.ts';
 import type { ParamName } from '../../src/netdoc/consensus-params.ts';
 import { parseTorrc } from '../../src/torrc/line.ts';
 import { buildOptions } from '../../src/torrc/validate.ts';
+
+const MB = 2 ** 20;
+const GB = 2 ** 30;
 
 function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, files = 4096) {
   const parsed = parseTorrc(['ORPort 9001', ...lines].join('\n'), 'torrc', () => 'none');
@@ -19,6 +21,7 @@ function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, 
     ipv6Extends: true,
     files,
     workers: 2,
+    machineBytes: 4 * GB,
   });
 }
 
@@ -50,10 +53,29 @@ test('OutboundBindAddressOR is stronger than OutboundBindAddress, each family fo
   expect(make([])).toMatchObject({ bindIpv4: null, bindIpv6: null });
 });
 
-test('the memory of waiting cells is shared by the workers, and small beside the machine’s', () => {
-  const { parkedBytesMax } = make([]);
-  expect(parkedBytesMax).toBeGreaterThan(2 ** 20);
-  expect(parkedBytesMax).toBeLessThanOrEqual(Math.min(2 ** 29, totalmem() / 8));
+describe('MaxMemInQueues', () => {
+  test('0 follows the machine as in C tor: 0.4 of 8 GB and more, 0.75 of less, 256 MB to 8 GB', () => {
+    expect(make([]).maxMemInQueues).toBe(3 * GB);
+    expect(make(['MaxMemInQueues 0']).maxMemInQueues).toBe(3 * GB);
+    expect([64 * GB, 20 * GB, 8 * GB].map(defaultQueueMemory)).toEqual([8 * GB, 8 * GB, Math.floor(3.2 * GB)]);
+    expect([8 * GB - 4, GB, 300 * MB, 64 * MB].map(defaultQueueMemory)).toEqual([
+      6 * GB - 3,
+      768 * MB,
+      256 * MB,
+      256 * MB,
+    ]);
+  });
+
+  test('what torrc says holds, raised to 64 MB', () => {
+    expect(make(['MaxMemInQueues 300 MB']).maxMemInQueues).toBe(300 * MB);
+    expect(make(['MaxMemInQueues 20 GB']).maxMemInQueues).toBe(20 * GB);
+    expect(make(['MaxMemInQueues 1 MB']).maxMemInQueues).toBe(64 * MB);
+  });
+
+  test('the rings of many workers leave room for what waits', () => {
+    expect(queueMemory(64 * MB, GB, 2)).toBe(64 * MB);
+    expect(queueMemory(64 * MB, GB, 30)).toBeGreaterThan(90 * MB);
+  });
 });
 
 test('half-open links never fill the places of all links', () => {

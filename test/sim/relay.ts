@@ -8,6 +8,7 @@ import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/cur
 import { AddressTable } from '../../src/shm/address-table.ts';
 import type { WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
+import { MemoryLedger } from '../../src/shm/memory-ledger.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import { Ring } from '../../src/shm/ring.ts';
 import { Roster } from '../../src/shm/roster.ts';
@@ -35,7 +36,7 @@ export const OPTIONS: WorkerOptions = {
   circuitsPerRelayMax: 10_000,
   circuitsPerClientMax: 10_000,
   circuitsMax: 100_000,
-  parkedBytesMax: 2 ** 28,
+  maxMemInQueues: 2 ** 33,
   ccSendmeInc: 31,
   paddingEnabled: false,
   padRelays: false,
@@ -101,6 +102,10 @@ export class SimWorker implements Actor {
       roster: new Roster(relay.rosterBlock, worker),
       relayIndex,
       halfOpen: new AddressTable(relay.halfOpenBlock, worker),
+      memory: new MemoryLedger(relay.memoryBlock, worker),
+      wakeOthers: () => {
+        for (const other of relay.workers) if (other !== this) other.wake();
+      },
       options,
       credentials: relay.credentials,
       keys: relay.keys,
@@ -160,6 +165,8 @@ export class SimRelay {
   readonly scoreboard: SharedArrayBuffer;
   readonly rosterBlock: SharedArrayBuffer;
   readonly halfOpenBlock: SharedArrayBuffer;
+  readonly memoryBlock: SharedArrayBuffer;
+  readonly memory: MemoryLedger;
   readonly roster: Roster;
   private readonly board: Scoreboard;
   /** Which worker takes the next connection; null draws one. */
@@ -184,6 +191,8 @@ export class SimRelay {
     this.scoreboard = Scoreboard.create(this.workerCount);
     this.rosterBlock = Roster.create(1024, world.prng.bytes(8));
     this.halfOpenBlock = AddressTable.create(this.workerCount, 1024, world.prng.bytes(8));
+    this.memoryBlock = MemoryLedger.create(this.workerCount);
+    this.memory = new MemoryLedger(this.memoryBlock, this.workerCount);
     this.board = new Scoreboard(this.scoreboard, this.workerCount);
     this.roster = new Roster(this.rosterBlock, this.workerCount);
     const options = { ...OPTIONS, ...config.options };
@@ -230,6 +239,7 @@ export class SimRelay {
     this.world.later(() => {
       for (const other of this.workers) if (other.alive) other.detach(worker);
       this.roster.dropWorker(worker);
+      this.memory.dropWorker(worker);
     });
   }
 

@@ -43,6 +43,10 @@ export class StubHandshake {
     this.config = config;
   }
 
+  get heldBytes(): number {
+    return this.got.length;
+  }
+
   start(): Uint8Array {
     return hello(this.config.credentials);
   }

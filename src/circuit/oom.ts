@@ -1,0 +1,299 @@
+/**
+ * Running out of memory for what waits: which circuits end, and when.
+ *
+ * What waits is counted in `shm/memory-ledger`. When what the process has filled reaches MaxMemInQueues, the circuits
+ * end whose oldest cell has waited longest, over all workers, until a tenth of the limit is free again. Near the limit
+ * every worker tells the ledger how much its oldest queues hold; from the sum each finds, by itself and at each turn,
+ * the time before which queues have to go, and ends its own part of them, a bounded number per turn. No worker waits
+ * for another: one that meanwhile fills more than the limit allows ends its own oldest circuits first, and never the
+ * newcomer as such. Slots that were freed here and there are then moved together, so that their memory goes back.
+ * Who calls: `cell-queue` when the store of waiting cells grew, `worker/data-plane` at the end of each turn.
+ * @source C tor 0.4.9: at the limit, oldest first, down to 90 %
+ */
+import { NO_SLOT } from '../bytes/slab.ts';
+import { DestroyReason } from '../cell/reason.ts';
+import { OPEN as CHANNEL_OPEN, type Channel } from '../channel/channel.ts';
+import { Memory, type MemoryLedger, OFFER_STEPS } from '../shm/memory-ledger.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import { NEXT, PREV } from './circuit-table.ts';
+import { closeCircuit } from './close.ts';
+import type { CircuitPlane } from './plane.ts';
+
+/** Shares of the limit: from where workers tell of their queues, down to where queues are ended. */
+const NEAR_SHARE = 0.8;
+const LOW_SHARE = 0.9;
+/** From where freed slots are moved together. */
+const CRAMPED_SHARE = 0.75;
+/** What is filled past the limit before a worker ends circuits in the middle of a turn. */
+const GRACE_SHARE = 1 / 64;
+/** Staging of links that take nothing may fill the first share; past it, the longest stuck are closed, to the second. */
+const STAGING_SHARE = 1 / 5;
+const STAGING_LOW_SHARE = 1 / 10;
+const STUCK_MS = 1000;
+/** One step of what a worker tells of its queues. */
+const STEP_SHARE = 1 / 256;
+/** Rank queues this often at most, and for at most a twentieth of the time. */
+const RANK_EVERY_MS = 100;
+const RANK_COST_FACTOR = 20;
+/** Per turn: cells freed, circuits ended, slots looked at. */
+const CELLS_PER_TURN = 8192;
+const CIRCUITS_PER_TURN = 256;
+const SLOTS_PER_TURN = 8192;
+/** Spare slots that are worth moving together: this share of all, and so many. */
+const SPARE_SHARE = 1 / 16;
+const SPARE_SLOTS = 512;
+
+/** A queue's place in the ranking is one number: sixteenths of a millisecond of age, then the row. */
+const ROW_RANGE = 2 ** 20;
+const TICKS_PER_MS = 16;
+const AGE_MAX = 2 ** 33 - 1;
+
+/** The part of one worker in keeping memory bounded. */
+export class Oom {
+  readonly ledger: MemoryLedger;
+  private readonly wakeOthers: () => void;
+  private readonly clock: () => number;
+  /** Rows with queued cells, oldest first, as `keyOf` puts them. */
+  private ranking: Float64Array = new Float64Array(64);
+  private ranked = 0;
+  private rankAt = 0;
+  private rankedMs = 0;
+  private nextRankMs = 0;
+  private offered = false;
+  private compactFrom = 0;
+  private nextCompactMs = 0;
+
+  /** @param wakeOthers lets every other worker take a turn soon */
+  constructor(ledger: MemoryLedger, wakeOthers: () => void, clock: () => number) {
+    this.ledger = ledger;
+    this.wakeOthers = wakeOthers;
+    this.clock = clock;
+  }
+
+  /** Tell the ledger what the waiting cells fill. */
+  settle(plane: CircuitPlane): void {
+    const slab = plane.parked;
+    slab.hasGrown = false;
+    this.ledger.set(Memory.cells, slab.heldBytes + slab.columnBytes);
+    this.ledger.setSpare(slab.spareSlots * slab.slotBytes);
+  }
+
+  /**
+   * The store of cells grew for a cell of this row. Returns false when the row's circuit had to end; it is gone then.
+   */
+  onGrowth(plane: CircuitPlane, row: number): boolean {
+    this.settle(plane);
+    const limit = plane.options.maxMemInQueues;
+    const filled = this.ledger.filled();
+    if (filled < limit) return true;
+    this.begin(plane);
+    if (filled < limit * (1 + GRACE_SHARE)) return true;
+    const generation = plane.table.generation[row]!;
+    this.endOldest(plane, limit, Number.POSITIVE_INFINITY);
+    return plane.table.isLive(row, generation);
+  }
+
+  /** The end of a turn. The gauges are set. Returns whether there is more to do right after. */
+  turn(plane: CircuitPlane): boolean {
+    const { ledger } = this;
+    const limit = plane.options.maxMemInQueues;
+    const low = limit * LOW_SHARE;
+    const filled = ledger.filled();
+    if (filled >= limit) this.begin(plane);
+    let left = false;
+    if (ledger.isReclaiming) {
+      if (filled <= low) ledger.endReclaiming();
+      else left = this.reclaim(plane, low);
+    }
+    if (filled < limit * NEAR_SHARE) this.withdraw();
+    else if (plane.nowMs >= this.nextRankMs) this.rank(plane);
+    if (ledger.held() >= limit * CRAMPED_SHARE && this.compact(plane)) left = true;
+    return left;
+  }
+
+  private begin(plane: CircuitPlane): void {
+    if (!this.ledger.beginReclaiming()) return;
+    plane.counters.add(Counter.oom_rounds, 1);
+    plane.wake();
+    this.wakeOthers();
+  }
+
+  /** End what is ours of the oldest queues of all workers. Returns whether more of it is left. */
+  private reclaim(plane: CircuitPlane, low: number): boolean {
+    const { ledger } = this;
+    const limit = plane.options.maxMemInQueues;
+    if (ledger.kind(Memory.staging) > limit * STAGING_SHARE)
+      this.closeStuck(plane, limit * STAGING_LOW_SHARE);
+    if (this.rankAt >= this.ranked && plane.nowMs > this.rankedMs) this.rank(plane);
+    const cutoff = ledger.cutoff(ledger.filled() - low);
+    if (cutoff === Number.NEGATIVE_INFINITY) {
+      // No circuit has anything that waits: what fills the memory belongs to links.
+      if (ledger.filled() >= limit) this.closeStuck(plane, 0);
+      return false;
+    }
+    this.endOldest(plane, low, cutoff);
+    if (ledger.filled() <= low) {
+      ledger.endReclaiming();
+      return false;
+    }
+    return this.rankAt < this.ranked && this.sinceOf(this.ranking[this.rankAt]!) <= cutoff;
+  }
+
+  /** End our circuits, oldest first, until no more than `most` is filled or their oldest cell came after `cutoff`. */
+  private endOldest(plane: CircuitPlane, most: number, cutoff: number): void {
+    const { ledger } = this;
+    if (this.rankAt >= this.ranked) this.rank(plane);
+    let circuits = 0;
+    let cells = 0;
+    while (ledger.filled() > most && circuits < CIRCUITS_PER_TURN && cells < CELLS_PER_TURN) {
+      if (this.rankAt >= this.ranked) break;
+      const key = this.ranking[this.rankAt]!;
+      const sinceMs = this.sinceOf(key);
+      if (sinceMs > cutoff) break;
+      this.rankAt++;
+      const row = key % ROW_RANGE;
+      // It may have moved on since it was ranked, or be another's by now.
+      if (oldestOf(plane, row) > sinceMs) continue;
+      const freed = queuedCells(plane, row);
+      closeCircuit(plane, row, DestroyReason.RESOURCELIMIT, DestroyReason.RESOURCELIMIT);
+      circuits++;
+      cells += freed;
+      this.settle(plane);
+    }
+    if (circuits === 0) return;
+    plane.counters.add(Counter.circuit_memory_killed, circuits);
+    plane.counters.add(Counter.oom_cell_bytes, cells * plane.parked.slotBytes);
+    plane.wake();
+    this.offer(plane);
+  }
+
+  /** Put our rows with queued cells in order of age, and tell the ledger. */
+  private rank(plane: CircuitPlane): void {
+    const beganMs = this.clock();
+    const { table } = plane;
+    this.rankedMs = plane.nowMs;
+    this.ranked = 0;
+    this.rankAt = 0;
+    for (let row = 0; row < table.capacity; row++) {
+      if (table.queueCells[row * 2] === 0 && table.queueCells[row * 2 + 1] === 0) continue;
+      if (this.ranked === this.ranking.length) this.growRanking();
+      this.ranking[this.ranked++] = this.keyOf(row, oldestOf(plane, row));
+    }
+    this.ranking.subarray(0, this.ranked).sort();
+    this.offer(plane);
+    const costMs = this.clock() - beganMs;
+    this.nextRankMs = this.rankedMs + Math.max(RANK_EVERY_MS, costMs * RANK_COST_FACTOR);
+  }
+
+  private growRanking(): void {
+    const wider = new Float64Array(this.ranking.length * 2);
+    wider.set(this.ranking);
+    this.ranking = wider;
+  }
+
+  private keyOf(row: number, sinceMs: number): number {
+    const age = Math.max(0, Math.floor((this.rankedMs - sinceMs) * TICKS_PER_MS));
+    return (AGE_MAX - Math.min(age, AGE_MAX)) * ROW_RANGE + row;
+  }
+
+  /** When a ranked row's oldest cell came, rounded up. */
+  private sinceOf(key: number): number {
+    return this.rankedMs - (AGE_MAX - Math.floor(key / ROW_RANGE)) / TICKS_PER_MS;
+  }
+
+  /** Tell the ledger what the rows hold that are ranked and not ended yet. */
+  private offer(plane: CircuitPlane): void {
+    const { ledger } = this;
+    const stepBytes = plane.options.maxMemInQueues * STEP_SHARE;
+    let step = 0;
+    let bytes = 0;
+    for (let i = this.rankAt; i < this.ranked && step < OFFER_STEPS; i++) {
+      const key = this.ranking[i]!;
+      bytes += queuedCells(plane, key % ROW_RANGE) * plane.parked.slotBytes;
+      if (bytes < stepBytes && i + 1 < this.ranked) continue;
+      if (bytes > 0) ledger.setStep(step++, this.sinceOf(key), bytes);
+      bytes = 0;
+    }
+    ledger.offer(step);
+    this.offered = step > 0;
+  }
+
+  private withdraw(): void {
+    this.ranked = 0;
+    this.rankAt = 0;
+    if (!this.offered) return;
+    this.offered = false;
+    this.ledger.offer(0);
+  }
+
+  /** Close links that have taken nothing for longest, until staging buffers hold no more than `most` in all workers. */
+  private closeStuck(plane: CircuitPlane, most: number): void {
+    const { ledger } = this;
+    const stuck: Channel[] = [];
+    for (const channel of plane.channels.bySlot) {
+      if (channel === null || channel === undefined || channel.state !== CHANNEL_OPEN) continue;
+      if (channel.congested && plane.nowMs - channel.lastWriteMs >= STUCK_MS) stuck.push(channel);
+    }
+    stuck.sort((a, b) => a.lastWriteMs - b.lastWriteMs);
+    let toFree = ledger.kind(Memory.staging) - most;
+    for (const channel of stuck) {
+      if (toFree <= 0) return;
+      toFree -= channel.shared.staging.bufferBytes;
+      plane.counters.add(Counter.oom_links_closed, 1);
+      plane.closeChannel(channel);
+    }
+  }
+
+  /** Move waiting cells together for a while. Returns whether it should go on right after. */
+  private compact(plane: CircuitPlane): boolean {
+    const slab = plane.parked;
+    const { table } = plane;
+    if (slab.spareSlots < SPARE_SLOTS || slab.spareSlots < (slab.used + slab.spareSlots) * SPARE_SHARE)
+      return false;
+    if (plane.nowMs < this.nextCompactMs) return false;
+    let slots = 0;
+    while (slots < SLOTS_PER_TURN) {
+      if (this.compactFrom >= table.capacity * 2) {
+        this.compactFrom = 0;
+        this.nextCompactMs = plane.nowMs + RANK_EVERY_MS;
+        for (const channel of plane.channels.bySlot) channel?.compactControl();
+        this.settle(plane);
+        return false;
+      }
+      slots += compactQueue(plane, this.compactFrom++) + 1;
+    }
+    this.settle(plane);
+    return true;
+  }
+}
+
+/** When the oldest cell of a row began to wait; plus infinity when none waits. */
+function oldestOf(plane: CircuitPlane, row: number): number {
+  const { table, parked } = plane;
+  let oldest = Number.POSITIVE_INFINITY;
+  for (let leg = row * 2; leg < row * 2 + 2; leg++) {
+    if (table.queueCells[leg] !== 0) oldest = Math.min(oldest, parked.sinceMs[table.queueHead[leg]!]!);
+  }
+  return oldest;
+}
+
+function queuedCells(plane: CircuitPlane, row: number): number {
+  const { queueCells } = plane.table;
+  return queueCells[row * 2 + PREV]! + queueCells[row * 2 + NEXT]!;
+}
+
+/** Move the cells of a leg's queue to earlier chunks where there is room. Returns how many cells it has. */
+function compactQueue(plane: CircuitPlane, leg: number): number {
+  const { table, parked } = plane;
+  const cells = table.queueCells[leg]!;
+  if (cells === 0) return 0;
+  let before = NO_SLOT;
+  for (let slot = table.queueHead[leg]!; slot !== NO_SLOT; slot = parked.next[before]!) {
+    const to = parked.relocate(slot);
+    if (before === NO_SLOT) table.queueHead[leg] = to;
+    else parked.next[before] = to;
+    before = to;
+  }
+  table.queueTail[leg] = before;
+  return cells;
+}
