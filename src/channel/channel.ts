@@ -10,6 +10,7 @@
  */
 import { NO_SLOT, type Slab } from '../bytes/slab.ts';
 import { CELL_BYTES, copyCell } from '../cell/cell.ts';
+import { type ActiveLegs, NO_LEGS } from './active-legs.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Wire } from './wire.ts';
 
@@ -21,6 +22,14 @@ export const CLOSED = 3;
 
 /** Why reading is paused; the channel reads only when no bit is set. */
 export const PAUSED_BY_RING = 1;
+export const PAUSED_BY_BANDWIDTH = 2;
+
+/** What a channel waits for before it may read, or write, on. */
+export const NOT_HELD = 0;
+/** Its turn in the line for the buckets of the process. */
+export const HELD_IN_LINE = 1;
+/** Its own bucket. */
+export const HELD_BY_OWN = 2;
 
 /** Room for cells in one staging buffer: 127 of them, just under 64 KiB. */
 export const STAGING_CELLS = 127;
@@ -53,6 +62,8 @@ export interface ChannelShared {
   readonly staging: BufferPool;
   readonly parked: Slab;
   source: CellSource;
+  /** How many of so many bytes may be written now. If not all, the channel is told to drain later. */
+  mayWrite(channel: Channel, bytes: number): number;
   /** The channel has staged bytes that must be flushed at the end of this batch. */
   markDirty(channel: Channel): void;
   /** Bytes were handed to the socket. */
@@ -62,7 +73,7 @@ export interface ChannelShared {
 }
 
 /** One link. Fields are grouped by who owns them. */
-export class Channel {
+export class Channel implements ActiveLegs {
   readonly slot: number;
   readonly generation: number;
   readonly shared: ChannelShared;
@@ -103,6 +114,22 @@ export class Channel {
   controlCells = 0;
   private overflowed = false;
 
+  // The bandwidth limits' (`token-bucket`): whether they apply, what the channel waits for and where in line.
+  limited = false;
+  readHeld = NOT_HELD;
+  writeHeld = NOT_HELD;
+  readPlace = 0;
+  writePlace = 0;
+  /** How much it may write when it is its turn. */
+  writeTurn = 0;
+  /** Bytes that came in one go the last time. */
+  lastChunkBytes = 0;
+  /** It has buckets of its own: bytes that it may read and write, refilled when they are looked at. */
+  ownLimit = false;
+  ownRead = 0;
+  ownWrite = 0;
+  ownRefillMs = 0;
+
   // The circuit plane's: the chain of legs on this channel and those with queued cells.
   firstLeg = -1;
   legCount = 0;
@@ -110,8 +137,8 @@ export class Channel {
   createdCount = 0;
   /** Dials under way that circuits of this channel asked for. */
   askedDials = 0;
-  activeHead = -1;
-  activeTail = -1;
+  activeLegs = NO_LEGS;
+  activeCount = 0;
   /** When the last circuit left; for idle expiry. */
   idleSinceMs = 0;
   /** 0 to 1: where in the range of idle times this link's is. */
@@ -198,16 +225,32 @@ export class Channel {
     this.controlCells++;
   }
 
-  /** Offer what is staged to the socket. Sets `congested` when it did not take all. */
+  /**
+   * Offer what is staged to the socket, as far as the bandwidth limits let it. Sets `congested` when it did not take
+   * all, or may not.
+   */
   flush(): void {
+    const staged = this.stagedTo - this.stagedFrom;
+    if (staged === 0 || this.wire === null || this.state !== OPEN) return;
+    this.offer(this.limited ? this.shared.mayWrite(this, staged) : staged);
+  }
+
+  /** Write what is staged though the limits hold it back: the channel is about to close. */
+  flushHeld(): void {
+    if (this.writeHeld === NOT_HELD || this.wire === null || this.state !== OPEN) return;
+    this.congested = false;
+    this.offer(this.stagedTo - this.stagedFrom);
+  }
+
+  private offer(length: number): void {
     const stage = this.stage;
-    if (stage === null || this.wire === null || this.state !== OPEN) return;
-    const length = this.stagedTo - this.stagedFrom;
-    const taken = this.wire.write(stage, this.stagedFrom, length);
+    if (stage === null || this.wire === null) return;
+    const staged = this.stagedTo - this.stagedFrom;
+    const taken = length > 0 ? this.wire.write(stage, this.stagedFrom, length) : 0;
     if (taken > 0) this.shared.onWritten(this, taken);
     // The write may have closed the channel, and with it returned the buffer.
     if (this.stage !== stage) return;
-    if (taken >= length) {
+    if (taken >= staged) {
       this.stage = null;
       this.stagedFrom = 0;
       this.stagedTo = 0;
@@ -218,10 +261,10 @@ export class Channel {
     }
   }
 
-  /** The socket can take bytes again: send what waits, control cells first. Idempotent. */
+  /** The socket, or the limit, can take bytes again: send what waits, control cells first. Idempotent. */
   drain(): void {
     if (this.state !== OPEN) return;
-    if (!this.congested) return;
+    if (!this.congested || this.writeHeld !== NOT_HELD) return;
     this.congested = false;
     this.flush();
     const slab = this.shared.parked;

@@ -8,6 +8,8 @@ import {
   type ChannelShared,
   CONTROL_QUEUE_CELLS_MAX,
   FLUSH_BYTES,
+  HELD_IN_LINE,
+  NOT_HELD,
   OPEN,
   PAUSED_BY_RING,
   STAGING_CELLS,
@@ -62,6 +64,7 @@ class TestWire implements Wire {
 function setup() {
   const dirty: Channel[] = [];
   const queued: Uint8Array[] = [];
+  let limit = (_: Channel, bytes: number): number => bytes;
   let overflows = 0;
   let written = 0;
   const shared: ChannelShared = {
@@ -72,6 +75,7 @@ function setup() {
         while (queued.length > 0 && !channel.congested) channel.put(queued.shift()!, 0);
       },
     },
+    mayWrite: (channel, bytes) => limit(channel, bytes),
     markDirty: (channel) => dirty.push(channel),
     onWritten: (_, bytes) => {
       written += bytes;
@@ -84,7 +88,20 @@ function setup() {
   const channel = new Channel(0, 0, shared, true, new Uint8Array(4), 1);
   channel.wire = wire;
   channel.state = OPEN;
-  return { shared, wire, channel, dirty, queued, overflows: () => overflows, written: () => written };
+  const setLimit = (next: typeof limit): void => {
+    limit = next;
+    channel.limited = true;
+  };
+  return {
+    shared,
+    wire,
+    channel,
+    dirty,
+    queued,
+    setLimit,
+    overflows: () => overflows,
+    written: () => written,
+  };
 }
 
 function cell(n: number): Uint8Array {
@@ -118,6 +135,42 @@ describe('sending', () => {
     expect(wire.writes).toBe(1);
     expect(wire.bytes).toBe(FLUSH_BYTES);
     expect(shared.staging.lent).toBe(0);
+  });
+
+  test('is congested when the limit allows less, and drains only once it is let go', () => {
+    const { wire, channel, queued, setLimit, shared } = setup();
+    let allowed = 1000;
+    setLimit((held, bytes) => {
+      const granted = Math.min(bytes, allowed);
+      allowed -= granted;
+      if (granted < bytes) held.writeHeld = HELD_IN_LINE;
+      return granted;
+    });
+    for (let i = 0; i < 4; i++) channel.put(cell(i), 0);
+    channel.flush();
+    expect([channel.congested, wire.bytes, channel.stagedBytes]).toEqual([true, 1000, 4 * CELL_BYTES - 1000]);
+    queued.push(cell(4), cell(5));
+    channel.drain();
+    expect(wire.writes).toBe(1);
+    allowed = 10_000;
+    channel.writeHeld = NOT_HELD;
+    channel.drain();
+    channel.flush();
+    expect(wire.cells).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(shared.staging.lent).toBe(0);
+  });
+
+  test('writes nothing while nothing is allowed, and all of it when it is about to close', () => {
+    const { wire, channel, setLimit } = setup();
+    setLimit((held) => {
+      held.writeHeld = HELD_IN_LINE;
+      return 0;
+    });
+    for (let i = 0; i < 3; i++) channel.put(cell(i), 0);
+    channel.flush();
+    expect([channel.congested, wire.writes]).toEqual([true, 0]);
+    channel.flushHeld();
+    expect(wire.cells).toEqual([0, 1, 2]);
   });
 
   test('is congested when the wire takes less, and goes on where it stopped', () => {
