@@ -7,6 +7,8 @@
  * - `links` has every worker write to the log which links over loopback it holds.
  */
 
+import { log } from '../log.ts';
+
 /** What the lines do. */
 export interface TestHooks {
   kill(worker: number): void;
@@ -34,4 +36,5 @@ function obey(line: string, hooks: TestHooks): void {
   else if (verb === 'rotate-onion-key') hooks.rotateOnionKey();
   else if (verb === 'worker-option') hooks.setWorkerOption(first, Number(second));
   else if (verb === 'links') hooks.tellLinks();
+  log.info('general', `Test hook obeyed: ${line}.`);
 }

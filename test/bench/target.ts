@@ -3,11 +3,11 @@
  * says of it.
  */
 import { chownSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeBase64, decodeHex } from '../../src/bytes/base.ts';
 import { decodeTagged, TaggedForms } from '../../src/keys/tagged-file.ts';
+import { freePorts } from '../net/free-ports.ts';
 import type { Hop } from './load-client.ts';
 
 export type TargetKind = 'ours' | 'tor';
@@ -51,16 +51,7 @@ export interface Target {
 
 /** Find a port on loopback that nobody listens on. */
 export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        address !== null && typeof address === 'object' ? resolve(address.port) : reject(),
-      );
-    });
-  });
+  return Promise.resolve(freePorts(1)[0]!);
 }
 
 function torrcOf(config: TargetConfig, directory: string, port: number): string {

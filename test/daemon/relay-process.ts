@@ -8,8 +8,7 @@ import { afterEach, expect } from 'bun:test';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-import { closeFd, isFault, listenTcp } from '../../src/libc.ts';
+import { freePorts } from '../net/free-ports.ts';
 
 const BINARY = process.env['ONIONRELAY_BINARY'];
 const MAIN = join(import.meta.dir, '../../src/main.ts');
@@ -38,10 +37,7 @@ export function folder(): string {
 
 /** A port on which nobody listens at this moment. */
 export function freePort(): number {
-  const socket = listenTcp({ host: Uint8Array.of(127, 0, 0, 1), port: 0, reusePort: false });
-  if (isFault(socket)) throw new Error(socket.text);
-  closeFd(socket.fd);
-  return socket.port;
+  return freePorts(1)[0]!;
 }
 
 /** The lines of a quiet relay with its DataDirectory in `at`. */

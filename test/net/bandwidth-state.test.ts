@@ -55,7 +55,7 @@ test.skipIf(Bun.which('tor') === null)(
     try {
       for (
         let i = 0;
-        i < 400 && !/Opened OR listener/.test(existsSync(log) ? readFileSync(log, 'utf8') : '');
+        i < 1200 && !/Opened OR listener/.test(existsSync(log) ? readFileSync(log, 'utf8') : '');
         i++
       ) {
         await Bun.sleep(50);

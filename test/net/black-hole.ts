@@ -6,7 +6,7 @@
 import { parseIp, printIp } from '../../src/bytes/address.ts';
 import { closeFd, isFault, listenTcp } from '../../src/libc.ts';
 
-const PROBE_MS = 300;
+const PROBE_MS = 1000;
 
 /** One black hole, on 127.0.0.66. */
 export class BlackHole {

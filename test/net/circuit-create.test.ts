@@ -56,7 +56,7 @@ beforeAll(async () => {
   relay = await RelayProcess.start();
   link = await openLink();
   hop = hopOf(relay);
-}, 30_000);
+}, 120_000);
 
 afterAll(async () => {
   relay.assertWell();
@@ -98,7 +98,7 @@ describe('a circuit is answered and its keystreams agree', () => {
 
   test('ntor by the onion key before the current one', async () => {
     relay.hook('rotate-onion-key');
-    await waitUntil('a new onion key', 10_000, () => Buffer.compare(relay.onionKey, hop.onionKey) !== 0);
+    await waitUntil('a new onion key', 60_000, () => Buffer.compare(relay.onionKey, hop.onionKey) !== 0);
     await relay.setOption('maxOnionQueueDelayMs', 1750);
     await agrees(await TestCircuit.createNtor(link, hop));
     await agrees((await TestCircuit.createNtorV3(link, hop, encodeExtensions([]))).circuit);
@@ -295,7 +295,7 @@ async function flood(): Promise<Set<number>> {
 
 describe('2,000 CREATE2 at once, while cells go on', () => {
   afterAll(async () => {
-    await waitUntil('the circuits of the flood to go', 10_000, async () => {
+    await waitUntil('the circuits of the flood to go', 60_000, async () => {
       const { workers } = await relay.dump();
       return workers.reduce((sum, { circuits }) => sum + circuits, 0) < 100;
     });
@@ -303,12 +303,12 @@ describe('2,000 CREATE2 at once, while cells go on', () => {
 
   test('all are answered within the bound on the delay', async () => {
     expect(await flood()).toEqual(new Set([Command.CREATED2]));
-  }, 30_000);
+  }, 120_000);
 
   test('with a tight bound the rest is refused', async () => {
     await relay.setOption('maxOnionQueueDelayMs', 5);
     expect(await flood()).toEqual(new Set([Command.CREATED2, Command.DESTROY]));
     const { onion_queue_full } = await relay.counters('onion_queue_full');
     expect(onion_queue_full).toBeGreaterThan(0);
-  }, 30_000);
+  }, 120_000);
 });

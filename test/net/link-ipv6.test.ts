@@ -18,7 +18,7 @@ let relay: RelayProcess;
 
 beforeAll(async () => {
   relay = await RelayProcess.start([`ORPort 127.0.0.1:${port}`, `ORPort [::1]:${port6}`, 'Address ::1']);
-}, 30_000);
+}, 120_000);
 
 afterAll(async () => {
   relay.assertWell();
@@ -102,7 +102,7 @@ test('OutboundBindAddress is where dials come from', async () => {
   next.stop();
   bound.assertWell();
   await bound.stop();
-}, 20_000);
+}, 120_000);
 
 test('a private address is refused where torrc does not allow it', async () => {
   const strict = await RelayProcess.start(['ExtendAllowPrivateAddresses 0']);
@@ -119,4 +119,4 @@ test('a private address is refused where torrc does not allow it', async () => {
   next.stop();
   strict.assertWell();
   await strict.stop();
-}, 20_000);
+}, 120_000);

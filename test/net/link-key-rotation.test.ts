@@ -15,7 +15,7 @@ let rotations = 0;
 
 beforeAll(async () => {
   relay = await RelayProcess.start();
-}, 30_000);
+}, 120_000);
 
 afterAll(async () => {
   next.stop();
@@ -63,7 +63,7 @@ for (const authenticate of [false, true]) {
       await TestCircuit.createFast(link);
       link.close();
     }
-  }, 20_000);
+  }, 120_000);
 }
 
 test('open links live through many rotations, also those that we dialled, and nothing piles up', async () => {
@@ -84,7 +84,7 @@ test('open links live through many rotations, also those that we dialled, and no
   expect(relay.openFiles()).toBeLessThanOrEqual(filesBefore + 2);
   expect(rotations).toBe(11);
   link.close();
-}, 30_000);
+}, 120_000);
 
 test('a worker that dies comes back with the newest certificate', async () => {
   relay.assertWell();
@@ -102,4 +102,4 @@ test('a worker that dies comes back with the newest certificate', async () => {
     expect(link.servedCertDer).toEqual(newest.servedCertDer);
     link.close();
   }
-}, 30_000);
+}, 120_000);

@@ -20,7 +20,7 @@ let relay: RelayProcess;
 
 beforeAll(async () => {
   relay = await RelayProcess.start();
-}, 30_000);
+}, 120_000);
 
 afterAll(async () => {
   relay.assertWell();
@@ -54,6 +54,18 @@ function negotiate(link: TestLink, command: 1 | 2, itoLowMs = 0, itoHighMs = 0):
 
 /** Time enough for a padding cell that is due to come. */
 const SILENCE_MS = HIGH_MS + 500;
+const WAIT_MS = 60_000;
+
+/**
+ * Each padding cell ends a silence that is not shorter than the lower bound. The relay's silences are added up from
+ * a moment before the first, because this end sees cells late at times, and then the next ones in close order; an
+ * upper bound would measure this machine.
+ */
+function expectNoneTooSoon(padding: readonly number[], quietAfterMs: number): void {
+  for (const [i, at] of padding.entries()) {
+    expect(at - quietAfterMs).toBeGreaterThanOrEqual((i + 1) * (LOW_MS - 20));
+  }
+}
 
 describe('padding', () => {
   beforeAll(async () => {
@@ -64,25 +76,24 @@ describe('padding', () => {
   test('comes to a client whose circuit crosses two hops, in silence of the length that the consensus has', async () => {
     const { link, padding } = await open();
     const circuit = await cross(link);
+    const quietAfter = performance.now();
     await circuit.echo();
-    const quietSince = performance.now();
-    await waitUntil('three padding cells', 10_000, () => padding.length >= 3);
-    // Not sooner than the lower bound; an upper bound would measure this machine.
-    let before = quietSince - 50;
-    for (const at of padding) {
-      expect(at - before).toBeGreaterThanOrEqual(LOW_MS - 50);
-      before = at;
-    }
-    // Traffic puts it off.
-    const had = padding.length;
-    const until = performance.now() + 2 * LOW_MS;
-    while (performance.now() < until) {
+    padding.length = 0;
+    await waitUntil('three padding cells', WAIT_MS, () => padding.length >= 3);
+    expectNoneTooSoon(padding, quietAfter);
+    // Traffic puts it off, as long as it comes in time.
+    let allowed = padding.length + 1;
+    let last = performance.now();
+    for (const until = last + 2 * LOW_MS; last < until; ) {
       await circuit.echo();
       await Bun.sleep(20);
+      const now = performance.now();
+      if (now - last >= LOW_MS / 2) allowed++;
+      last = now;
     }
-    expect(padding.length).toBeLessThanOrEqual(had + 1);
+    expect(padding.length).toBeLessThanOrEqual(allowed);
     link.close();
-  }, 20_000);
+  }, 120_000);
 
   test('comes to nobody else: no circuit, one hop, link protocol 4, a relay, one who said no', async () => {
     const before = await relay.counters('channel_padding_sent');
@@ -97,62 +108,72 @@ describe('padding', () => {
     const unwilling = await open();
     negotiate(unwilling.link, PaddingCommand.STOP);
     await cross(unwilling.link);
-    const late = await open();
-    await cross(late.link);
-    negotiate(late.link, PaddingCommand.STOP);
     await Bun.sleep(2 * SILENCE_MS);
-    for (const { padding, link } of [bare, oneHop, old, other, unwilling, late]) {
+    for (const { padding, link } of [bare, oneHop, old, other, unwilling]) {
       expect(padding).toEqual([]);
       link.close();
     }
     expect(await relay.counters('channel_padding_sent')).toEqual(before);
     expect(next.links.flatMap((link) => link.pending(0))).toEqual([0]);
-  }, 20_000);
+  }, 120_000);
+
+  test('comes no more to one who says no late', async () => {
+    const { link, padding } = await open();
+    const circuit = await cross(link);
+    negotiate(link, PaddingCommand.STOP);
+    await circuit.echo();
+    const had = padding.length;
+    await Bun.sleep(2 * SILENCE_MS);
+    expect(padding.length).toBe(had);
+    link.close();
+  }, 120_000);
 
   test('can be asked for again, and for less of it, but not for more', async () => {
     const again = await open();
+    const againAfter = performance.now();
     await cross(again.link);
     negotiate(again.link, PaddingCommand.STOP);
     negotiate(again.link, PaddingCommand.START, 0, 0);
     const greedy = await open();
     negotiate(greedy.link, PaddingCommand.START, 1, 2);
+    const greedyAfter = performance.now();
     await cross(greedy.link);
     const modest = await open();
     negotiate(modest.link, PaddingCommand.START, 20_000, 30_000);
     await cross(modest.link);
-    const began = performance.now();
-    await waitUntil('padding', 10_000, () => again.padding.length >= 2 && greedy.padding.length >= 2);
-    for (const { padding } of [again, greedy]) {
-      expect(padding[0]! - began).toBeGreaterThanOrEqual(LOW_MS - 100);
-      expect(padding[1]! - padding[0]!).toBeGreaterThanOrEqual(LOW_MS - 50);
-    }
+    await waitUntil('padding', WAIT_MS, () => again.padding.length >= 2 && greedy.padding.length >= 2);
+    expectNoneTooSoon(again.padding, againAfter);
+    expectNoneTooSoon(greedy.padding, greedyAfter);
     expect(modest.padding).toEqual([]);
     for (const { link } of [again, greedy, modest]) link.close();
-  }, 20_000);
+  }, 120_000);
 
   test('stops when the last circuit is gone and begins again with the next', async () => {
     const { link, padding } = await open();
     const circuit = await cross(link);
-    await waitUntil('padding', 10_000, () => padding.length > 0);
+    await waitUntil('padding', 60_000, () => padding.length > 0);
     circuit.destroy();
-    await Bun.sleep(50);
+    // Circuits of links that other tests closed may still be going.
+    await waitUntil('the circuit to go', WAIT_MS, async () =>
+      (await relay.dump()).workers.every(({ circuits }) => circuits === 0),
+    );
     const had = padding.length;
     await Bun.sleep(SILENCE_MS);
     expect(padding.length).toBe(had);
     await cross(link);
-    await waitUntil('padding', 10_000, () => padding.length > had);
+    await waitUntil('padding', 60_000, () => padding.length > had);
     link.close();
-  }, 20_000);
+  }, 120_000);
 });
 
 describe('an idle link', () => {
   test('of a client is closed before one of a relay; one with circuits is not', async () => {
-    await relay.setOption('idleClientTimeoutMs', 700);
     const own = makeTestRelay(Math.floor(Date.now() / 1000)).credentials;
-    const { link: client } = await open();
     const { link: other } = await open({ credentials: own, authenticate: true });
     const { link: used } = await open();
     const circuit = await cross(used);
+    await relay.setOption('idleClientTimeoutMs', 700);
+    const { link: client } = await open();
     await client.closed;
     await Bun.sleep(1500);
     expect([other.isClosed, used.isClosed]).toEqual([false, false]);
@@ -162,25 +183,25 @@ describe('an idle link', () => {
     await relay.setOption('idleRelayTimeoutMs', 700);
     await other.closed;
     // So is the link to the next hop, which we dialled.
-    await waitUntil('the dialled link to close', 5000, () => next.links.every(({ isClosed }) => isClosed));
-  }, 20_000);
+    await waitUntil('the dialled link to close', 60_000, () => next.links.every(({ isClosed }) => isClosed));
+  }, 120_000);
 
   test('is gone for us even when the peer reads nothing and keeps its end', async () => {
-    await waitUntil('all links to go', 5000, async () =>
+    await waitUntil('all links to go', 60_000, async () =>
       (await relay.dump()).workers.every(({ channels }) => channels === 0),
     );
-    await waitUntil('their sockets to go', 5000, () => next.links.every(({ isClosed }) => isClosed));
-    await relay.setOption('idleClientTimeoutMs', 1500);
+    await waitUntil('their sockets to go', 60_000, () => next.links.every(({ isClosed }) => isClosed));
+    await relay.setOption('idleClientTimeoutMs', 3000);
     const files = relay.openFiles();
     const links = await Promise.all(Array.from({ length: 5 }, () => open()));
     for (const { link } of links) link.socket!.pause();
     expect(relay.openFiles()).toBeGreaterThanOrEqual(files + 5);
-    await waitUntil('the channels to go', 10_000, async () =>
+    await waitUntil('the channels to go', 60_000, async () =>
       (await relay.dump()).workers.every(({ channels }) => channels === 0),
     );
-    await waitUntil('the sockets to go', 10_000, () => relay.openFiles() <= files);
+    await waitUntil('the sockets to go', 60_000, () => relay.openFiles() <= files);
     for (const { link } of links) link.close();
-  }, 30_000);
+  }, 120_000);
 });
 
 describe('a link that carries circuits', () => {
@@ -194,10 +215,10 @@ describe('a link that carries circuits', () => {
   test('gets a padding cell when nothing was written for long, which finds peers that vanished', async () => {
     const { link, padding } = await open({ linkProtocols: [4] });
     await TestCircuit.createFast(link);
-    await waitUntil('two padding cells', 10_000, () => padding.length >= 2);
+    await waitUntil('two padding cells', 60_000, () => padding.length >= 2);
     expect((await relay.counters('channel_keepalive_sent')).channel_keepalive_sent).toBeGreaterThanOrEqual(2);
     link.close();
-  }, 20_000);
+  }, 120_000);
 
   test('is closed when it took no byte for ten times as long', async () => {
     const { link } = await open();
@@ -209,7 +230,7 @@ describe('a link that carries circuits', () => {
     const cell = buildCell(circId, Command.RELAY, new Uint8Array(509));
     const wave = new Uint8Array(514 * 2000);
     for (let i = 0; i < 2000; i++) wave.set(cell, i * 514);
-    await waitUntil('the socket to be full', 10_000, async () => {
+    await waitUntil('the socket to be full', 60_000, async () => {
       const { bytes_written: before } = await relay.counters('bytes_written');
       nextLink.send(wave);
       await Bun.sleep(100);
@@ -217,5 +238,5 @@ describe('a link that carries circuits', () => {
     });
     await relay.counted('channel_stuck_closed', 1);
     link.close();
-  }, 30_000);
+  }, 120_000);
 });

@@ -7,7 +7,7 @@ import { commandName, isVariableLength } from '../../src/cell/command.ts';
 import { type ExpectedPeer, type HandshakeOutcome, LinkHandshake } from '../../src/channel/handshake.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
 
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 
 /** A cell that came in; the body is a copy. */
 export interface TestCell {

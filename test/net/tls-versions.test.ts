@@ -16,7 +16,7 @@ let relay: RelayProcess;
 
 beforeAll(async () => {
   relay = await RelayProcess.start();
-}, 30_000);
+}, 120_000);
 
 afterAll(async () => {
   relay.assertWell();
@@ -99,7 +99,7 @@ describe('however the bytes come', () => {
     await circuit.echo();
     link.close();
     proxy.stop();
-  }, 30_000);
+  }, 120_000);
 
   test('the end of the TLS handshake and the first cells in one packet', async () => {
     for (const maxVersion of [TLS_1_2, TLS_1_3]) {
@@ -110,7 +110,7 @@ describe('however the bytes come', () => {
       link.close();
       proxy.stop();
     }
-  }, 20_000);
+  }, 120_000);
 
   test('the peer is gone right behind its last flight', async () => {
     for (let i = 0; i < 20; i++) {
@@ -125,5 +125,5 @@ describe('however the bytes come', () => {
     const link = dialTestLink({ port: relay.port(), credentials });
     await link.opened;
     link.close();
-  }, 20_000);
+  }, 120_000);
 });
