@@ -8,7 +8,9 @@ import { existsSync, renameSync } from 'node:fs';
 // Paths below are those of this folder, wherever the build is started.
 process.chdir(import.meta.dir);
 
-const ENTRIES = ['src/main.ts', 'src/worker.ts', 'src/clerk.ts'].filter((path) => existsSync(path));
+const ENTRIES = ['src/main.ts', 'src/worker.ts', 'src/load.ts', 'src/clerk.ts'].filter((path) =>
+  existsSync(path),
+);
 
 function commit(): string {
   const git = Bun.spawnSync(['git', 'rev-parse', '--short=12', 'HEAD'], { stderr: 'ignore' });

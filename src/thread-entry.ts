@@ -5,3 +5,6 @@
 
 /** The data-plane worker. */
 export const WORKER_URL = new URL('./worker.ts', import.meta.url).href;
+
+/** One end of a load that `bench` puts on a relay. */
+export const LOAD_URL = new URL('./load.ts', import.meta.url).href;

@@ -1,0 +1,73 @@
+/** A churn of circuits, driven: one thread for the client, one for the sink. */
+import type { ChurnCount } from './churner.ts';
+import type { Hop } from './client.ts';
+import { EndThread } from './end-thread.ts';
+import { firstLinks } from './flood-part.ts';
+import type { ChurnPlan, LinkPlace, LoadCheck } from './plan.ts';
+import { Tally } from './tally.ts';
+
+const PROGRESS_MS = 100;
+
+/** Client and sink of a churn. */
+export class ChurnPart {
+  readonly #plan: ChurnPlan;
+  readonly #relay: Hop;
+  readonly #client = new EndThread();
+  readonly #sink = new EndThread();
+
+  constructor(plan: ChurnPlan, relay: Hop) {
+    this.#plan = plan;
+    this.#relay = relay;
+  }
+
+  async connect(): Promise<{ links: LinkPlace[]; hopPorts: number[] }> {
+    const { hops, handshake, links } = this.#plan;
+    const nextHops = await this.#sink.call('startSink', {
+      tally: Tally.create(1),
+      hops: hops === 1 ? 0 : this.#plan.nextHops,
+    });
+    const setup = { relay: this.#relay, hops, handshake, nextHops };
+    const places = await this.#client.call('startChurner', { setup, links });
+    return { links: places, hopPorts: nextHops.map(({ port }) => port) };
+  }
+
+  async prepare(choice: readonly number[] | null): Promise<void> {
+    const { links, warmUpCircuits } = this.#plan;
+    await this.#client.call('choose', { choice: choice ?? firstLinks(links.connections) });
+    if (warmUpCircuits > 0) await this.#churn(warmUpCircuits, () => {});
+  }
+
+  /** Make the plan's circuits, or those until `stop`. */
+  run(onProgress: (part: number) => void): Promise<ChurnCount> {
+    return this.#churn(this.#plan.circuits, onProgress);
+  }
+
+  async stop(): Promise<void> {
+    await this.#client.call('stop', null);
+  }
+
+  /** A churn leaves no circuits behind, so that nothing can be out of step. */
+  async check(): Promise<LoadCheck> {
+    const { corrupt, losses } = await this.#client.call('report', null);
+    return { expected: 0, inStep: 0, lost: 0, corrupt, sampled: 0, closed: losses };
+  }
+
+  close(): void {
+    this.#client.stop();
+    this.#sink.stop();
+  }
+
+  async #churn(circuits: number | null, onProgress: (part: number) => void): Promise<ChurnCount> {
+    const { inFlight } = this.#plan;
+    const meter = new SharedArrayBuffer(4);
+    const report = () => {
+      if (circuits !== null) onProgress(new Uint32Array(meter)[0]! / circuits);
+    };
+    const timer = setInterval(report, PROGRESS_MS);
+    try {
+      return await this.#client.call('churn', { circuits, inFlight, meter });
+    } finally {
+      clearInterval(timer);
+    }
+  }
+}

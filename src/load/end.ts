@@ -1,0 +1,256 @@
+/**
+ * One end of a load on a thread of its own: a client, a sink, a prober, a churner or an idler. Does what the thread
+ * that started it asks, one call after the other; several may be under way.
+ */
+import { OperatorError } from '../fault.ts';
+import { wallSec } from '../time/clock.ts';
+import { type ChurnCount, Churner, type ChurnSetup } from './churner.ts';
+import { type Hop, type LoadCircuit, LoadClient, type Traffic } from './client.ts';
+import type { FloodCourse } from './flood.ts';
+import { makeIdentity, makeTlsKey } from './identity.ts';
+import { Idler } from './idler.ts';
+import type { LoadLink } from './link.ts';
+import type { LinkPlace, LinkPlan, ProbePlan } from './plan.ts';
+import { Prober, type ProbeTimes } from './prober.ts';
+import { hopOf } from './route.ts';
+import { LoadSink } from './sink.ts';
+
+/** What may be asked of an end, and what it answers. A `meter` is shared: its first Uint32 counts what is done. */
+export interface EndCalls {
+  startSink(ask: { tally: SharedArrayBuffer; hops: number }): Hop[];
+  /** Circuits of the sink that have said hello. */
+  known(ask: null): number;
+  startClient(ask: { tally: SharedArrayBuffer; relay: Hop; links: LinkPlan }): LinkPlace[];
+  build(ask: BuildAsk): null;
+  /** Tell what the cells that come are. */
+  expect(ask: { traffic: Traffic }): null;
+  flood(ask: FloodCourse): null;
+  halt(ask: null): null;
+  startProber(ask: { tally: SharedArrayBuffer; relay: Hop; sink: Hop; plan: ProbePlan }): LinkPlace[];
+  buildProber(ask: { sink: Hop }): null;
+  probe(ask: { probes: number; gapMs: number; meter: SharedArrayBuffer }): ProbeTimes;
+  /** Send a message to the sink and back on every circuit. Answers how many came back. */
+  verify(ask: null): number;
+  startChurner(ask: { setup: ChurnSetup; links: LinkPlan }): LinkPlace[];
+  choose(ask: { choice: readonly number[] }): null;
+  churn(ask: { circuits: number | null; inFlight: number; meter: SharedArrayBuffer }): ChurnCount;
+  /** End a probe or a churn that runs. */
+  stop(ask: null): null;
+  openIdle(ask: IdleAsk): null;
+  idle(ask: null): { held: number; reasons: Readonly<Record<string, number>> };
+  /** How many idle links answer. */
+  askIdle(ask: null): number;
+  report(ask: null): EndReport;
+}
+
+export interface BuildAsk {
+  /** Indices of the links to keep, in the order of the plan's connections. */
+  readonly choice: readonly number[];
+  readonly circuits: number;
+  readonly hops: readonly Hop[];
+  readonly routes: readonly (readonly number[])[] | null;
+  readonly dialers: readonly number[] | null;
+}
+
+export interface IdleAsk {
+  readonly relay: Hop;
+  readonly links: number;
+  readonly addresses: number;
+  readonly opening: number;
+  readonly meter: SharedArrayBuffer;
+}
+
+export interface EndReport {
+  readonly sampled: number;
+  readonly corrupt: number;
+  readonly losses: readonly string[];
+}
+
+/** One call. */
+export interface Ask {
+  readonly id: number;
+  readonly call: keyof EndCalls;
+  readonly ask: unknown;
+}
+
+/** What went wrong, as `OperatorError` has it. */
+export interface EndFault {
+  readonly what: string;
+  readonly where: string;
+  readonly hint: string;
+}
+
+/** The answer to a call. */
+export type Answer = { readonly id: number } & ({ readonly result: unknown } | { readonly fault: EndFault });
+
+type Calls = {
+  [K in keyof EndCalls]: (
+    ask: Parameters<EndCalls[K]>[0],
+  ) => ReturnType<EndCalls[K]> | Promise<ReturnType<EndCalls[K]>>;
+};
+
+/** Circuits being built at once. */
+const BUILDING = 32;
+const CIRC_ID_BASE = 0x80000001;
+const LOCALHOST = '127.0.0.1';
+
+const placeOf = (link: LoadLink): LinkPlace => ({ address: LOCALHOST, port: link.localPort });
+
+/** Put an error into a letter. */
+export function faultOf(error: unknown): EndFault {
+  if (error instanceof OperatorError) {
+    const { what, where, hint } = error;
+    return { what, where, hint };
+  }
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { what, where: 'the load generator', hint: '' };
+}
+
+/** The client of a flood, with its links and circuits. */
+class ClientEnd {
+  readonly client: LoadClient;
+  readonly circuits: LoadCircuit[] = [];
+  #links: LoadLink[] = [];
+
+  constructor(client: LoadClient) {
+    this.client = client;
+  }
+
+  async connect(plan: LinkPlan): Promise<LinkPlace[]> {
+    for (let i = 0; i < plan.connections + plan.spare; i++) {
+      this.#links.push(await this.client.connect(LOCALHOST, plan.ports?.[i] ?? 0));
+    }
+    return this.#links.map(placeOf);
+  }
+
+  async build({ choice, circuits, hops, routes, dialers }: BuildAsk): Promise<void> {
+    const chosen = choice.map((index) => this.#links[index]!);
+    for (const link of this.#links) if (!chosen.includes(link)) this.client.disconnect(link);
+    this.#links = chosen;
+    const dialled = await this.#dial(dialers ?? [], hops, circuits);
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      while (next < circuits) {
+        const index = next++;
+        const link = chosen[index % chosen.length]!;
+        const circuit = await this.client.create(link, index, CIRC_ID_BASE + index);
+        await this.client.extend(circuit, hops[hopOf(index, chosen.length, hops.length, routes)]!);
+        this.circuits.push(circuit);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(BUILDING, circuits) }, lane));
+    for (const circuit of dialled) this.client.destroy(circuit);
+    for (const circuit of this.circuits) this.client.enlist(circuit);
+  }
+
+  /** Extend to each next hop from the connection that is to dial it, before any other does. */
+  async #dial(dialers: readonly number[], hops: readonly Hop[], spareIndex: number): Promise<LoadCircuit[]> {
+    const dialled: LoadCircuit[] = [];
+    for (const [hop, dialer] of dialers.entries()) {
+      const circId = CIRC_ID_BASE + spareIndex + hop;
+      const circuit = await this.client.create(this.#links[dialer]!, spareIndex, circId);
+      await this.client.extend(circuit, hops[hop]!);
+      dialled.push(circuit);
+    }
+    return dialled;
+  }
+}
+
+/** Make the calls of one thread. */
+export function createCalls(): Calls {
+  let sink: LoadSink | null = null;
+  let client: ClientEnd | null = null;
+  let prober: Prober | null = null;
+  let churner: Churner | null = null;
+  let idler: Idler | null = null;
+  const identity = () => makeIdentity(makeTlsKey(), wallSec());
+  return {
+    startSink({ tally, hops }) {
+      const tlsKey = makeTlsKey();
+      sink = new LoadSink(
+        Array.from({ length: hops }, () => makeIdentity(tlsKey, wallSec())),
+        tally,
+      );
+      return sink.hops;
+    },
+    known: () => sink!.known,
+    async startClient({ tally, relay, links }) {
+      client = new ClientEnd(new LoadClient(relay, identity(), tally));
+      return await client.connect(links);
+    },
+    async build(ask) {
+      await client!.build(ask);
+      return null;
+    },
+    expect({ traffic }) {
+      prober?.expect(traffic === 'echo');
+      (sink ?? client?.client)?.expect(traffic);
+      return null;
+    },
+    flood(course) {
+      (sink ?? client!.client).flood(course);
+      return null;
+    },
+    halt() {
+      (sink ?? client!.client).halt();
+      return null;
+    },
+    async startProber({ tally, relay, sink: far, plan }) {
+      prober = new Prober(relay, far, identity(), tally);
+      return await prober.connect(plan);
+    },
+    async buildProber({ sink: far }) {
+      await prober!.build(far);
+      return null;
+    },
+    probe({ probes, gapMs, meter }) {
+      const count = new Uint32Array(meter);
+      return prober!.run(probes, gapMs, () => {
+        count[0]! += 1;
+      });
+    },
+    async verify() {
+      const near = prober?.client ?? client!.client;
+      const circuits = prober?.circuits ?? client!.circuits;
+      const pings = await Promise.allSettled(circuits.map((circuit) => near.ping(circuit)));
+      return pings.filter(({ status }) => status === 'fulfilled').length;
+    },
+    async startChurner({ setup, links }) {
+      churner = new Churner(setup, identity());
+      await churner.connect(links);
+      return churner.links.map(placeOf);
+    },
+    choose({ choice }) {
+      churner!.choose(choice);
+      return null;
+    },
+    churn({ circuits, inFlight, meter }) {
+      const count = new Uint32Array(meter);
+      return churner!.run(circuits, inFlight, () => {
+        count[0]! += 1;
+      });
+    },
+    stop() {
+      prober?.stop();
+      churner?.stop();
+      return null;
+    },
+    async openIdle({ relay, links, addresses, opening, meter }) {
+      idler ??= new Idler(relay, identity());
+      const count = new Uint32Array(meter);
+      await idler.open(links, addresses, opening, () => {
+        count[0]! += 1;
+      });
+      return null;
+    },
+    idle: () => ({ held: idler!.held, reasons: idler!.reasons }),
+    askIdle: () => idler!.ask(),
+    report() {
+      const { sampled = 0, corrupt = 0 } = sink ??
+        client?.client ??
+        prober?.client ?? { corrupt: churner?.corrupt ?? 0 };
+      const losses = (client?.client ?? prober?.client ?? churner)?.losses ?? [];
+      return { sampled, corrupt, losses };
+    },
+  };
+}

@@ -1,0 +1,176 @@
+/** A flood, driven: one thread for the client, one for the sink. */
+import { CELL_BYTES } from '../cell/cell.ts';
+import { broken, type Hop } from './client.ts';
+import { EndThread } from './end-thread.ts';
+import type { FloodCourse } from './flood.ts';
+import type { FloodPlan, FloodReport, LinkPlace, LoadCheck, MeasureHooks } from './plan.ts';
+import { sum, Tally } from './tally.ts';
+
+const STALL_MS = 20_000;
+const POLL_MS = 2;
+
+/** Choose the first of the links. */
+export function firstLinks(connections: number): number[] {
+  return Array.from({ length: connections }, (_, index) => index);
+}
+
+/** What a flood that ran beside something else did in a window of time. */
+interface Window {
+  readonly sinceMs: number;
+  readonly arrived: number;
+}
+
+/** Client and sink of a flood. */
+export class FloodPart {
+  readonly #plan: FloodPlan;
+  readonly #relay: Hop;
+  readonly #client = new EndThread();
+  readonly #sink = new EndThread();
+  readonly #memory: SharedArrayBuffer;
+  readonly #tally: Tally;
+  #hops: readonly Hop[] = [];
+
+  constructor(plan: FloodPlan, relay: Hop) {
+    this.#plan = plan;
+    this.#relay = relay;
+    // One row more, for circuits that only make the relay dial.
+    this.#memory = Tally.create(plan.circuits + 1);
+    this.#tally = new Tally(this.#memory);
+  }
+
+  async connect(): Promise<{ links: LinkPlace[]; hopPorts: number[] }> {
+    const { links, route } = this.#plan;
+    this.#hops = await this.#sink.call('startSink', { tally: this.#memory, hops: route.nextHops });
+    const places = await this.#client.call('startClient', { tally: this.#memory, relay: this.#relay, links });
+    return { links: places, hopPorts: this.#hops.map(({ port }) => port) };
+  }
+
+  /** Build the circuits and warm up. */
+  async prepare(choice: readonly number[] | null): Promise<void> {
+    const { circuits, links, route, warmUpBytes } = this.#plan;
+    await this.#client.call('build', {
+      choice: choice ?? firstLinks(links.connections),
+      circuits,
+      hops: this.#hops,
+      routes: route.routes,
+      dialers: route.dialers,
+    });
+    // A circuit that only made the relay dial must be gone before the sink sends on what it knows.
+    for (let sinceMs = performance.now(); (await this.#sink.call('known', null)) !== circuits; ) {
+      if (performance.now() - sinceMs > STALL_MS)
+        throw broken('circuits are missing at the sink', 'the load');
+      await Bun.sleep(POLL_MS);
+    }
+    if (warmUpBytes > 0) await this.#pump(warmUpBytes, null);
+  }
+
+  measure(hooks: MeasureHooks): Promise<FloodReport> {
+    return this.#pump(this.#plan.bytes, hooks);
+  }
+
+  /** Flood until `endBeside`. */
+  async beginBeside(): Promise<void> {
+    await this.#expect('flood');
+    await this.#start(null);
+  }
+
+  /** Look at the clock and at what has arrived. */
+  look(): Window {
+    return { sinceMs: performance.now(), arrived: this.#arrived() };
+  }
+
+  /** What arrived since. */
+  since(window: Window): FloodReport {
+    return reportOf(this.#arrived() - window.arrived, (performance.now() - window.sinceMs) / 1000);
+  }
+
+  async endBeside(): Promise<void> {
+    await Promise.all([this.#client.call('halt', null), this.#sink.call('halt', null)]);
+    await this.#arrival(() => sum(this.#tally.forwardSent) + sum(this.#tally.backwardSent), null);
+    await this.#expect('messages');
+  }
+
+  async check(): Promise<LoadCheck> {
+    const inStep = await this.#client.call('verify', null);
+    const reports = [await this.#client.call('report', null), await this.#sink.call('report', null)];
+    const { forwardSent, backwardSent } = this.#tally;
+    return {
+      expected: this.#plan.circuits,
+      inStep,
+      lost: sum(forwardSent) + sum(backwardSent) - this.#arrived(),
+      corrupt: reports.reduce((total, { corrupt }) => total + corrupt, 0),
+      sampled: reports.reduce((total, { sampled }) => total + sampled, 0),
+      closed: reports.flatMap(({ losses }) => losses),
+    };
+  }
+
+  close(): void {
+    this.#client.stop();
+    this.#sink.stop();
+  }
+
+  async #pump(bytes: number, hooks: MeasureHooks | null): Promise<FloodReport> {
+    const { circuits } = this.#plan;
+    const ways = this.#ways();
+    const cells = Math.max(1, Math.round(bytes / CELL_BYTES / circuits / ways));
+    const moved = cells * circuits * ways;
+    await this.#expect('flood');
+    const goal = this.#arrived() + moved;
+    hooks?.begin();
+    const startMs = performance.now();
+    await this.#start(cells);
+    await this.#arrival(
+      () => goal,
+      (left) => hooks?.progress?.(1 - left / moved),
+    );
+    const seconds = (performance.now() - startMs) / 1000;
+    hooks?.end();
+    await this.#expect('messages');
+    return reportOf(moved, seconds);
+  }
+
+  #ways(): number {
+    return this.#plan.direction === 'both' ? 2 : 1;
+  }
+
+  async #start(cells: number | null): Promise<void> {
+    const { window, burst, bytesPerSec, direction } = this.#plan;
+    const cellsPerSec = bytesPerSec === null ? null : bytesPerSec / CELL_BYTES / this.#ways();
+    const course: FloodCourse = { cells, window, burst, cellsPerSec };
+    const going: Promise<null>[] = [];
+    if (direction !== 'forward') going.push(this.#sink.call('flood', course));
+    if (direction !== 'backward') going.push(this.#client.call('flood', course));
+    await Promise.all(going);
+  }
+
+  #arrived(): number {
+    return sum(this.#tally.forwardReceived) + sum(this.#tally.backwardReceived);
+  }
+
+  async #expect(traffic: 'flood' | 'messages'): Promise<void> {
+    await Promise.all([this.#sink.call('expect', { traffic }), this.#client.call('expect', { traffic })]);
+  }
+
+  async #arrival(goal: () => number, onProgress: ((left: number) => void) | null): Promise<void> {
+    let seen = this.#arrived();
+    let seenMs = performance.now();
+    while (seen < goal()) {
+      await Bun.sleep(POLL_MS);
+      const now = this.#arrived();
+      if (now > seen) {
+        seen = now;
+        seenMs = performance.now();
+        onProgress?.(goal() - seen);
+      } else if (performance.now() - seenMs > STALL_MS) {
+        const { losses } = await this.#client.call('report', null);
+        const closed = losses.length === 0 ? 'no circuit was closed' : losses.slice(0, 5).join(', ');
+        throw broken(`${goal() - seen} cells never arrived; ${closed}`, `port ${this.#relay.port}`);
+      }
+    }
+  }
+}
+
+function reportOf(cells: number, seconds: number): FloodReport {
+  const bytes = cells * CELL_BYTES;
+  return { mode: 'flood', cells, bytes, seconds, bytesPerSec: seconds === 0 ? 0 : bytes / seconds };
+}

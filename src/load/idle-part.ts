@@ -1,0 +1,55 @@
+/** Idle links, driven: one thread holds them. */
+import type { Hop } from './client.ts';
+import { EndThread } from './end-thread.ts';
+import type { IdlePlan, IdleReport, LoadCheck, MeasureHooks } from './plan.ts';
+
+const PROGRESS_MS = 100;
+
+/** The thread that holds the links. */
+export class IdlePart {
+  readonly #plan: IdlePlan;
+  readonly #relay: Hop;
+  readonly #client = new EndThread();
+  #openSec = 0;
+
+  constructor(plan: IdlePlan, relay: Hop) {
+    this.#plan = plan;
+    this.#relay = relay;
+  }
+
+  /** Open the links. Those that fail are reported, not thrown. */
+  async connect(): Promise<void> {
+    const { links, addresses, opening } = this.#plan;
+    const meter = new SharedArrayBuffer(4);
+    const startMs = performance.now();
+    await this.#client.call('openIdle', { relay: this.#relay, links, addresses, opening, meter });
+    this.#openSec = (performance.now() - startMs) / 1000;
+  }
+
+  /** Hold the links. */
+  async measure(hooks: MeasureHooks): Promise<IdleReport> {
+    const { holdMs, links } = this.#plan;
+    hooks.begin();
+    const startMs = performance.now();
+    const timer = setInterval(
+      () => hooks.progress?.(Math.min(1, (performance.now() - startMs) / holdMs)),
+      PROGRESS_MS,
+    );
+    await Bun.sleep(holdMs);
+    clearInterval(timer);
+    const seconds = (performance.now() - startMs) / 1000;
+    hooks.end();
+    const { held, reasons } = await this.#client.call('idle', null);
+    return { mode: 'idle', asked: links, held, reasons, openSec: this.#openSec, seconds };
+  }
+
+  /** Ask every link for an answer. */
+  async check(): Promise<LoadCheck> {
+    const inStep = await this.#client.call('askIdle', null);
+    return { expected: this.#plan.links, inStep, lost: 0, corrupt: 0, sampled: 0, closed: [] };
+  }
+
+  close(): void {
+    this.#client.stop();
+  }
+}
