@@ -93,9 +93,10 @@ export class Oom {
     return plane.table.isLive(row, generation);
   }
 
-  /** The end of a turn. The gauges are set. Returns whether there is more to do right after. */
+  /** The end of a turn's work. Returns whether there is more to do right after. */
   turn(plane: CircuitPlane): boolean {
     const { ledger } = this;
+    this.settle(plane);
     const limit = plane.options.maxMemInQueues;
     const low = limit * LOW_SHARE;
     const filled = ledger.filled();

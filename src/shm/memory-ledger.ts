@@ -117,6 +117,11 @@ export class MemoryLedger {
     return this.kind(TOTAL_WORD) - this.kind(SPARE_WORD);
   }
 
+  /** Bytes that one worker has filled. */
+  filledBy(worker: number): number {
+    return this.of(worker, TOTAL_WORD) - this.of(worker, SPARE_WORD);
+  }
+
   /** Whether queues are being ended until memory is below the low mark. */
   get isReclaiming(): boolean {
     return Atomics.load(this.#flag, 0) === 1;

@@ -218,12 +218,11 @@ export class DataPlane {
     }
     for (const port of plane.ports) if (port?.congested) refillRing(plane, port);
     this.throttle.tick(nowMs);
-    this.countMemory();
     const memoryLeft = plane.oom.turn(plane);
     return ringsLeft || onionsLeft || memoryLeft;
   }
 
-  /** Tell the ledger what this worker holds. */
+  /** Tell the ledger what this worker holds: at the end of a turn. */
   countMemory(): void {
     const { plane } = this;
     const { memory } = this.config;
@@ -253,13 +252,14 @@ export class DataPlane {
     return left;
   }
 
-  /** Show the other workers what was put into the rings to them. */
+  /** Show the other workers what was put into the rings to them, and what we hold. */
   publishRings(): void {
     for (const port of this.plane.ports) {
       if (port === null || !port.unpublished) continue;
       port.unpublished = false;
       port.outgoing.publish();
     }
+    this.countMemory();
   }
 
   /** Whether a ring brought something since, or one that was full has room again; else its writer's bell will ring. */

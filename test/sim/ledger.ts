@@ -3,6 +3,9 @@
  * every row on its chains, and nothing is over its bound.
  */
 import { FREE, NO_LEG, NO_PORT } from '../../src/circuit/circuit-table.ts';
+import { ONION_BYTES, type WaitingOnion } from '../../src/circuit/onion-queue.ts';
+import { OWED_BYTES } from '../../src/circuit/ring-port.ts';
+import { MEMORY_NAMES, Memory, type MemoryName } from '../../src/shm/memory-ledger.ts';
 import type { SimRelay, SimWorker } from './relay.ts';
 
 function check(condition: boolean, what: string): void {
@@ -73,6 +76,60 @@ export function audit(worker: SimWorker): void {
   check(staging === data.staging.lent, `${data.staging.lent} staging buffers, ${staging} known of`);
   check(carries === data.carries.lent, `${data.carries.lent} carries, ${carries} known of`);
   check(channels === data.channels.count, `${channels} channels of ${data.channels.count}`);
+  auditMemory(worker, total);
+}
+
+/** What waits in a first-in first-out list. */
+interface Waiting<T> {
+  readonly entries: readonly (T | null)[];
+}
+
+/** Bytes of each kind of memory, counted one by one, as far as there is any. */
+function recountMemory({ data }: SimWorker): Partial<Record<MemoryName, number>> {
+  const { plane } = data;
+  const { table, parked } = plane;
+  const { chunks } = parked as unknown as { chunks: readonly (Uint8Array | null)[] };
+  const bytes = (list: readonly (Uint8Array | null)[]) => list.reduce((sum, one) => sum + (one?.length ?? 0), 0);
+  const idleOf = (pool: object) => bytes((pool as { idle: readonly Uint8Array[] }).idle);
+  const channels = data.channels.bySlot.filter((channel) => channel !== null && channel !== undefined);
+  const stages = channels.map((channel) => (channel as unknown as { stage: Uint8Array | null }).stage);
+  const { bySlot } = data.links as unknown as {
+    bySlot: readonly ({ halfOpen: { unsent: Uint8Array; handshake: { heldBytes: number } | null } | null } | null)[];
+  };
+  const halfOpen = bySlot.map((link) => link?.halfOpen ?? null).filter((half) => half !== null);
+  const { preferred, others } = plane.onionQueue as unknown as Record<string, Waiting<WaitingOnion>>;
+  const onions = [...preferred!.entries, ...others!.entries].filter((onion) => onion !== null);
+  const ports = plane.ports.filter((port) => port !== null);
+  const owed = ports.flatMap(
+    (port) => (port as unknown as { owed: Waiting<{ body: Uint8Array | null }> }).owed.entries,
+  );
+  return {
+    cells: bytes(chunks) + parked.next.byteLength + parked.sinceMs.byteLength,
+    staging: bytes(stages) + idleOf(data.staging),
+    carries: bytes(channels.map(({ carry }) => carry)) + idleOf(data.carries),
+    handshakes: halfOpen.reduce((sum, { unsent, handshake }) => sum + unsent.length + (handshake?.heldBytes ?? 0), 0),
+    onions: onions.reduce((sum, { data: { length } }) => sum + ONION_BYTES + length, 0),
+    extends:
+      bytes(table.pendingCreate) +
+      owed.reduce((sum, one) => sum + (one === null ? 0 : OWED_BYTES + (one.body?.length ?? 0)), 0),
+    rings: bytes(ports.map(({ outgoing }) => outgoing.u8)),
+  };
+}
+
+/** The memory ledger is exact: what it says this worker holds is what is there. `parkedCells` are known of. */
+export function auditMemory(worker: SimWorker, parkedCells: number): void {
+  const { data, relay } = worker;
+  const { parked } = data.plane;
+  data.countMemory();
+  const counted = recountMemory(worker);
+  let held = 0;
+  for (const name of MEMORY_NAMES) {
+    const said = relay.memory.of(worker.worker, Memory[name]);
+    check(said === (counted[name] ?? 0), `${said} bytes of ${name}, ${counted[name] ?? 0} counted`);
+    held += said;
+  }
+  const filled = held - (parked.heldBytes - parkedCells * parked.slotBytes);
+  check(filled === relay.memory.filledBy(worker.worker), `${relay.memory.filledBy(worker.worker)} filled, not ${filled}`);
 }
 
 /** After everything was closed: nothing is left of anything. */
