@@ -156,101 +156,137 @@ class ClientEnd {
   }
 }
 
-/** Make the calls of one thread. */
-export function createCalls(): Calls {
-  let sink: LoadSink | null = null;
-  let client: ClientEnd | null = null;
-  let prober: Prober | null = null;
-  let churner: Churner | null = null;
-  let idler: Idler | null = null;
-  const identity = () => makeIdentity(makeTlsKey(), wallSec());
+/** Who lives in this thread: one of them. */
+interface Tenant {
+  sink: LoadSink | null;
+  client: ClientEnd | null;
+  prober: Prober | null;
+  churner: Churner | null;
+  idler: Idler | null;
+}
+
+const identity = () => makeIdentity(makeTlsKey(), wallSec());
+
+/** What adds to a meter. */
+function counter(meter: SharedArrayBuffer): () => void {
+  const count = new Uint32Array(meter);
+  return () => {
+    count[0]! += 1;
+  };
+}
+
+function sinkCalls(tenant: Tenant): Pick<Calls, 'startSink' | 'known'> {
   return {
     startSink({ tally, hops }) {
       const tlsKey = makeTlsKey();
-      sink = new LoadSink(
-        Array.from({ length: hops }, () => makeIdentity(tlsKey, wallSec())),
-        tally,
-      );
-      return sink.hops;
+      const relays = Array.from({ length: hops }, () => makeIdentity(tlsKey, wallSec()));
+      tenant.sink = new LoadSink(relays, tally);
+      return tenant.sink.hops;
     },
-    known: () => sink!.known,
-    async startClient({ tally, relay, links }) {
-      client = new ClientEnd(new LoadClient(relay, identity(), tally));
-      return await client.connect(links);
+    known: () => tenant.sink!.known,
+  };
+}
+
+function floodCalls(tenant: Tenant): Pick<Calls, 'startClient' | 'build' | 'flood' | 'halt'> {
+  return {
+    startClient({ tally, relay, links }) {
+      tenant.client = new ClientEnd(new LoadClient(relay, identity(), tally));
+      return tenant.client.connect(links);
     },
     async build(ask) {
-      await client!.build(ask);
-      return null;
-    },
-    expect({ traffic }) {
-      prober?.expect(traffic === 'echo');
-      (sink ?? client?.client)?.expect(traffic);
+      await tenant.client!.build(ask);
       return null;
     },
     flood(course) {
-      (sink ?? client!.client).flood(course);
+      (tenant.sink ?? tenant.client!.client).flood(course);
       return null;
     },
     halt() {
-      (sink ?? client!.client).halt();
+      (tenant.sink ?? tenant.client!.client).halt();
       return null;
     },
-    async startProber({ tally, relay, sink: far, plan }) {
-      prober = new Prober(relay, far, identity(), tally);
-      return await prober.connect(plan);
+  };
+}
+
+function probeCalls(tenant: Tenant): Pick<Calls, 'startProber' | 'buildProber' | 'probe'> {
+  return {
+    startProber({ tally, relay, sink, plan }) {
+      tenant.prober = new Prober(relay, sink, identity(), tally);
+      return tenant.prober.connect(plan);
     },
-    async buildProber({ sink: far }) {
-      await prober!.build(far);
+    async buildProber({ sink }) {
+      await tenant.prober!.build(sink);
       return null;
     },
-    probe({ probes, gapMs, meter }) {
-      const count = new Uint32Array(meter);
-      return prober!.run(probes, gapMs, () => {
-        count[0]! += 1;
-      });
+    probe: ({ probes, gapMs, meter }) => tenant.prober!.run(probes, gapMs, counter(meter)),
+  };
+}
+
+function churnCalls(tenant: Tenant): Pick<Calls, 'startChurner' | 'choose' | 'churn'> {
+  return {
+    async startChurner({ setup, links }) {
+      tenant.churner = new Churner(setup, identity());
+      await tenant.churner.connect(links);
+      return tenant.churner.links.map(placeOf);
+    },
+    choose({ choice }) {
+      tenant.churner!.choose(choice);
+      return null;
+    },
+    churn: ({ circuits, inFlight, meter }) => tenant.churner!.run(circuits, inFlight, counter(meter)),
+  };
+}
+
+function idleCalls(tenant: Tenant): Pick<Calls, 'openIdle' | 'idle' | 'askIdle'> {
+  return {
+    async openIdle({ relay, links, addresses, opening, meter }) {
+      tenant.idler ??= new Idler(relay, identity());
+      await tenant.idler.open(links, addresses, opening, counter(meter));
+      return null;
+    },
+    idle: () => ({ held: tenant.idler!.held, reasons: tenant.idler!.reasons }),
+    askIdle: () => tenant.idler!.ask(),
+  };
+}
+
+/** What every end may be asked. */
+function commonCalls(tenant: Tenant): Pick<Calls, 'expect' | 'verify' | 'stop' | 'report'> {
+  return {
+    expect({ traffic }) {
+      tenant.prober?.expect(traffic === 'echo');
+      (tenant.sink ?? tenant.client?.client)?.expect(traffic);
+      return null;
     },
     async verify() {
-      const near = prober?.client ?? client!.client;
-      const circuits = prober?.circuits ?? client!.circuits;
+      const near = tenant.prober?.client ?? tenant.client!.client;
+      const circuits = tenant.prober?.circuits ?? tenant.client!.circuits;
       const pings = await Promise.allSettled(circuits.map((circuit) => near.ping(circuit)));
       return pings.filter(({ status }) => status === 'fulfilled').length;
     },
-    async startChurner({ setup, links }) {
-      churner = new Churner(setup, identity());
-      await churner.connect(links);
-      return churner.links.map(placeOf);
-    },
-    choose({ choice }) {
-      churner!.choose(choice);
-      return null;
-    },
-    churn({ circuits, inFlight, meter }) {
-      const count = new Uint32Array(meter);
-      return churner!.run(circuits, inFlight, () => {
-        count[0]! += 1;
-      });
-    },
     stop() {
-      prober?.stop();
-      churner?.stop();
+      tenant.prober?.stop();
+      tenant.churner?.stop();
       return null;
     },
-    async openIdle({ relay, links, addresses, opening, meter }) {
-      idler ??= new Idler(relay, identity());
-      const count = new Uint32Array(meter);
-      await idler.open(links, addresses, opening, () => {
-        count[0]! += 1;
-      });
-      return null;
-    },
-    idle: () => ({ held: idler!.held, reasons: idler!.reasons }),
-    askIdle: () => idler!.ask(),
     report() {
-      const { sampled = 0, corrupt = 0 } = sink ??
-        client?.client ??
-        prober?.client ?? { corrupt: churner?.corrupt ?? 0 };
-      const losses = (client?.client ?? prober?.client ?? churner)?.losses ?? [];
+      const { sink, churner } = tenant;
+      if (sink !== null) return { sampled: sink.sampled, corrupt: sink.corrupt, losses: [] };
+      if (churner !== null) return { sampled: 0, corrupt: churner.corrupt, losses: churner.losses };
+      const { sampled, corrupt, losses } = tenant.client?.client ?? tenant.prober!.client;
       return { sampled, corrupt, losses };
     },
+  };
+}
+
+/** Make the calls of one thread. */
+export function createCalls(): Calls {
+  const tenant: Tenant = { sink: null, client: null, prober: null, churner: null, idler: null };
+  return {
+    ...sinkCalls(tenant),
+    ...floodCalls(tenant),
+    ...probeCalls(tenant),
+    ...churnCalls(tenant),
+    ...idleCalls(tenant),
+    ...commonCalls(tenant),
   };
 }
