@@ -35,7 +35,7 @@ const PUBLISH_CELLS = 64;
 /** All rings of the process together. */
 const RINGS_BYTES = 64 * 1024 * 1024;
 const SLOTS_MAX = 2048;
-const SLOTS_MIN = 128;
+const SLOTS_MIN = 4;
 
 /** Each index and flag has a cache line of its own, so that the two sides do not fight over one. */
 const LINE_WORDS = 16;
@@ -45,10 +45,10 @@ const TAIL_WORD = 2 * LINE_WORDS;
 const WANTS_SPACE_WORD = 3 * LINE_WORDS;
 const SLOTS_AT = 4 * LINE_WORDS * 4;
 
-/** Slots per ring so that all rings between `workers` workers fit 64 MB: a power of two, 128 to 2048. */
+/** Slots per ring so that all rings between `workers` workers (at most 128) fit 64 MB: a power of two. */
 export function slotsPerRing(workers: number): number {
   const rings = Math.max(1, workers * (workers - 1));
-  const fits = Math.floor(RINGS_BYTES / rings / SLOT_STRIDE);
+  const fits = Math.floor((RINGS_BYTES / rings - SLOTS_AT) / SLOT_STRIDE);
   let slots = SLOTS_MIN;
   while (slots * 2 <= fits && slots * 2 <= SLOTS_MAX) slots *= 2;
   return slots;

@@ -161,6 +161,7 @@ function networkFields(values: Values, orPorts: readonly OrPort[], silent: boole
   const wanted = publishTarget(values);
   const publish = silent || values.boolean('DisableNetwork') ? 'none' : wanted;
   const delay = values.number('MaxOnionQueueDelay');
+  const halfLifeSec = values.number('CircuitPriorityHalflife');
   const queues = values.number('MaxMemInQueues');
   return {
     orPorts: Object.freeze([...orPorts]),
@@ -170,6 +171,7 @@ function networkFields(values: Values, orPorts: readonly OrPort[], silent: boole
     }),
     numCpus: cpuCount(values),
     maxOnionQueueDelayMs: delay === 0 ? null : delay,
+    circuitPriorityHalfLifeMs: halfLifeSec < 0 ? null : Math.max(1, halfLifeSec * 1000),
     maxMemInQueues: queues === 0 ? 0 : Math.max(queues, QUEUE_MEMORY_LEAST),
     extendAllowPrivateAddresses: values.boolean('ExtendAllowPrivateAddresses'),
     dirAllowPrivateAddresses: values.boolean('DirAllowPrivateAddresses'),
@@ -180,8 +182,8 @@ function networkFields(values: Values, orPorts: readonly OrPort[], silent: boole
   } as const;
 }
 
-/** Most workers that make sense on any machine; more would only split memory. */
-const CPUS_MOST = 256;
+/** Each pair of workers shares two rings: with more of them than this, too little of 64 MB is left for each. */
+const CPUS_MOST = 128;
 
 function cpuCount(values: Values): number {
   const count = values.number('NumCPUs');
@@ -413,8 +415,6 @@ function bandwidthFields(values: Values) {
   const advertised = read('MaxAdvertisedBandwidth');
   const ownRate = read('RelayBandwidthRate');
   const ownBurst = read('RelayBandwidthBurst');
-  read('PerConnBWRate');
-  read('PerConnBWBurst');
   const relayRate = ownRate || ownBurst;
   const relayBurst = ownBurst || ownRate;
   const least = values.boolean('BridgeRelay') ? BRIDGE_BANDWIDTH_LEAST : RELAY_BANDWIDTH_LEAST;
@@ -447,6 +447,9 @@ function bandwidthFields(values: Values) {
     relayBandwidthRate: relayRate,
     relayBandwidthBurst: relayBurst,
     maxAdvertisedBandwidth: advertised,
+    perConnBwRate: read('PerConnBWRate'),
+    perConnBwBurst: read('PerConnBWBurst'),
+    countPrivateBandwidth: values.boolean('CountPrivateBandwidth'),
   };
 }
 
@@ -473,18 +476,11 @@ function checkRelativePaths(options: RelayOptions, values: Values, warnings: str
   }
 }
 
-/** Limits that the descriptor tells of, and that nothing enforces yet. */
-const ONLY_PUBLISHED = ['BandwidthRate', 'BandwidthBurst', 'RelayBandwidthRate', 'RelayBandwidthBurst'];
-
-/** One note per relay option that was set, to other than its default, and has no effect yet, or half of it. */
+/** One note per relay option that was set, to other than its default, and has no effect yet. */
 function withoutEffect(values: Values): string[] {
-  const half = ONLY_PUBLISHED.filter((name) => values.isSet(name) && !values.isDefault(name)).map(
-    (name) => `${values.where(name)}: ${name} is published, but does not limit traffic yet`,
-  );
-  const none = OPTIONS.filter((spec) => spec.effect === 'later' && values.isSet(spec.name))
+  return OPTIONS.filter((spec) => spec.effect === 'later' && values.isSet(spec.name))
     .filter((spec) => spec.name !== 'BridgeRelay' && !values.isDefault(spec.name))
     .map((spec) => `${values.where(spec.name)}: ${spec.name} has no effect yet`);
-  return [...half, ...none];
 }
 
 function placesOf({ settings }: Assignment): Record<string, string> {
