@@ -1,9 +1,10 @@
 /** Circuits that come and go, and links that come and go: what a relay must not grow by. */
+
+import { LoadClient } from '../../src/load/client.ts';
+import type { LoadLink } from '../../src/load/link.ts';
+import { LoadSink } from '../../src/load/sink.ts';
+import { Tally } from '../../src/load/tally.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
-import { LoadClient } from './load-client.ts';
-import type { LoadLink } from './load-link.ts';
-import { LoadSink } from './load-sink.ts';
-import { Tally } from './tally.ts';
 import type { Target } from './target.ts';
 
 export interface ChurnPlan {

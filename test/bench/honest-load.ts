@@ -5,11 +5,11 @@
  * offered again, so that a relay which stands still for long shows as less throughput and not as a burst later.
  */
 import { CELL_BYTES } from '../../src/cell/cell.ts';
+import { type Hop, type LoadCircuit, LoadClient } from '../../src/load/client.ts';
+import type { LoadLink } from '../../src/load/link.ts';
+import { LoadSink } from '../../src/load/sink.ts';
+import { sum, Tally } from '../../src/load/tally.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
-import { type Hop, type LoadCircuit, LoadClient } from './load-client.ts';
-import type { LoadLink } from './load-link.ts';
-import { LoadSink } from './load-sink.ts';
-import { sum, Tally } from './tally.ts';
 
 export interface HonestPlan {
   readonly circuits: number;
@@ -73,8 +73,8 @@ export class HonestLoad {
 
   /** Begin to send. */
   start(): void {
-    this.#sink.expectFlood(true);
-    this.#client.expectFlood(true);
+    this.#sink.expect('flood');
+    this.#client.expect('flood');
     this.#offeredMs = performance.now();
     this.#owedCells = 0;
     this.#timer ??= setInterval(() => this.#offer(), PACE_MS);
@@ -89,8 +89,9 @@ export class HonestLoad {
     const cells = Math.floor(this.#owedCells);
     if (cells === 0) return;
     this.#owedCells -= cells;
-    this.#client.flood(cells, WINDOW, BURST);
-    this.#sink.flood(cells, WINDOW, BURST);
+    const course = { cells, window: WINDOW, burst: BURST, cellsPerSec: null };
+    this.#client.flood(course);
+    this.#sink.flood(course);
   }
 
   /** Cells that have arrived so far, both ways. */
@@ -122,8 +123,8 @@ export class HonestLoad {
       seen = now;
       await Bun.sleep(POLL_MS);
     }
-    this.#sink.expectFlood(false);
-    this.#client.expectFlood(false);
+    this.#sink.expect('messages');
+    this.#client.expect('messages');
     let inStep = 0;
     const check = async (circuit: LoadCircuit): Promise<void> => {
       await this.#client.ping(circuit);

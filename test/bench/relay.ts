@@ -8,13 +8,21 @@
  * run was not clean, or --bound was given and does not hold.
  */
 import { parseArgs } from 'node:util';
-import { type Direction, type FloodFigures, Load, type LoadCheck, type LoadShape } from './load.ts';
-import { startTarget, type TargetKind } from './target.ts';
+import { Load } from '../../src/load/load.ts';
+import {
+  blemish,
+  type Direction,
+  type FloodPlan,
+  type FloodReport,
+  type LoadCheck,
+} from '../../src/load/plan.ts';
+import { startTarget, type Target, type TargetKind } from './target.ts';
 
 const USAGE = `options:
   --circuits N       circuits (500)
   --connections N    client connections (4)
   --next-hops N      relays to extend to (1)
+  --apart            each connection has next hops of its own (else every connection goes to all)
   --direction D      forward, backward or both (both)
   --gigabytes X      1e9 bytes of cells per run, all directions together (1)
   --warm-up X        the same, before the measurement (0.2)
@@ -24,10 +32,17 @@ const USAGE = `options:
   --workers N        NumCPUs of the relay (2)
   --window N         cells under way per circuit and direction (20000 / circuits, 16 to 500)
   --burst N          cells of one circuit in a row (1)
+  --rate X           1e6 bytes of cells per second, all directions together (as fast as it goes)
   --cores LIST       run the relay under taskset
   --torrc LINE       one more torrc line for the relay; repeatable
   --bound X          exit 1 when the ratio is above X
   --json             figures as JSON`;
+
+interface FloodFigures extends FloodReport {
+  readonly cpuSec: number;
+  /** CPU seconds of the relay per 1e9 bytes of cells. */
+  readonly cpuPerGb: number;
+}
 
 interface Run {
   readonly kind: TargetKind;
@@ -48,6 +63,7 @@ function parse() {
       circuits: { ...text, default: '500' },
       connections: { ...text, default: '4' },
       'next-hops': { ...text, default: '1' },
+      apart: { type: 'boolean', default: false },
       direction: { ...text, default: 'both' },
       gigabytes: { ...text, default: '1' },
       'warm-up': { ...text, default: '0.2' },
@@ -57,6 +73,7 @@ function parse() {
       workers: { ...text, default: '2' },
       window: text,
       burst: { ...text, default: '1' },
+      rate: text,
       cores: text,
       torrc: { ...text, multiple: true },
       bound: text,
@@ -85,19 +102,23 @@ function readOptions() {
     fail('--direction takes forward, backward or both');
   }
   const circuits = number('circuits', values.circuits, 1);
+  const connections = number('connections', values.connections, 1);
+  const nextHops = number('next-hops', values['next-hops'], 1);
   const usual = Math.min(500, Math.max(16, Math.round(20_000 / circuits)));
-  const shape: LoadShape = {
+  const plan: FloodPlan = {
+    mode: 'flood',
+    direction: direction as Direction,
     circuits,
-    connections: number('connections', values.connections, 1),
-    nextHops: number('next-hops', values['next-hops'], 1),
+    links: { connections, ports: null, spare: 0 },
+    route: { nextHops, routes: values.apart ? apart(connections, nextHops) : null, dialers: null },
     window: values.window === undefined ? usual : number('window', values.window, 1),
     burst: number('burst', values.burst, 1),
-  };
-  return {
-    shape,
-    direction: direction as Direction,
     bytes: number('gigabytes', values.gigabytes, 0) * 1e9,
     warmUpBytes: number('warm-up', values['warm-up'], 0) * 1e9,
+    bytesPerSec: values.rate === undefined ? null : number('rate', values.rate, 0.001) * 1e6,
+  };
+  return {
+    plan,
     runs: number('runs', values.runs, 1),
     target: kind('target', values.target),
     against: values.against === undefined ? null : kind('against', values.against),
@@ -111,6 +132,29 @@ function readOptions() {
 
 type Options = ReturnType<typeof readOptions>;
 
+/** Routes by which no two connections meet at a next hop, where there are enough of them. */
+function apart(connections: number, nextHops: number): number[][] {
+  return Array.from({ length: connections }, (_, connection) => {
+    const own: number[] = [];
+    for (let hop = connection % nextHops; hop < nextHops; hop += connections) own.push(hop);
+    return own;
+  });
+}
+
+async function measure(load: Load, target: Target): Promise<FloodFigures> {
+  let cpuSec = 0;
+  const report = await load.measure({
+    begin() {
+      cpuSec = target.cpuSec();
+    },
+    end() {
+      cpuSec = target.cpuSec() - cpuSec;
+    },
+  });
+  if (report.mode !== 'flood') throw new Error('a flood reports a flood');
+  return { ...report, cpuSec, cpuPerGb: cpuSec / (report.bytes / 1e9) };
+}
+
 async function runOnce(kind: TargetKind, options: Options): Promise<Run> {
   const target = await startTarget({
     kind,
@@ -120,9 +164,11 @@ async function runOnce(kind: TargetKind, options: Options): Promise<Run> {
   });
   let load: Load | null = null;
   try {
-    load = await Load.open(target, options.shape);
-    if (options.warmUpBytes > 0) await load.flood(options.direction, options.warmUpBytes);
-    const figures = await load.flood(options.direction, options.bytes);
+    const { port, rsaId, ed25519Id, onionKey } = target.hop;
+    const relay = { host: '127.0.0.1', port, rsaId, ed25519Id, ntorOnionKey: onionKey! };
+    load = Load.start(options.plan, relay);
+    await load.prepare();
+    const figures = await measure(load, target);
     const rssBytes = target.rssBytes();
     return { kind, figures, check: await load.check(), rssBytes };
   } catch (fault) {
@@ -132,15 +178,6 @@ async function runOnce(kind: TargetKind, options: Options): Promise<Run> {
     load?.close();
     await target.stop();
   }
-}
-
-/** Why a run counts for nothing, or null. */
-function blemish({ check }: Run, circuits: number): string | null {
-  if (check.lost !== 0) return `${check.lost} cells lost`;
-  if (check.corrupt !== 0) return `${check.corrupt} cells changed`;
-  if (check.closed.length > 0) return `${check.closed.length} circuits closed (${check.closed[0]})`;
-  if (check.inStep !== circuits) return `${circuits - check.inStep} circuits out of step`;
-  return null;
 }
 
 function median(values: readonly number[]): number {
@@ -161,12 +198,13 @@ function line(name: string, cpuPerGb: number, bytesPerSec: number, rssBytes: num
 
 async function main(): Promise<number> {
   const options = readOptions();
-  const { shape, json } = options;
+  const { plan, json } = options;
+  const { links, route } = plan;
   const kinds = options.against === null ? [options.target] : [options.target, options.against];
   const say = (text: string) => (json ? process.stderr : process.stdout).write(text);
   say(
-    `${shape.circuits} circuits, ${shape.connections} connections, ${shape.nextHops} next hops, ${options.direction}, ` +
-      `window ${shape.window}, ${options.bytes / 1e9} GB a run, ${options.workers} workers\n`,
+    `${plan.circuits} circuits, ${links.connections} connections, ${route.nextHops} next hops, ${plan.direction}, ` +
+      `window ${plan.window}, ${plan.bytes / 1e9} GB a run, ${options.workers} workers\n`,
   );
   say('               CPU s/GB     MB/s   RSS MB\n');
   const runs: Run[] = [];
@@ -175,7 +213,7 @@ async function main(): Promise<number> {
     for (const kind of kinds) {
       const run = await runOnce(kind, options);
       runs.push(run);
-      const why = blemish(run, shape.circuits);
+      const why = blemish(run.check);
       if (why !== null) clean = false;
       const { cpuPerGb, bytesPerSec } = run.figures;
       say(
@@ -204,7 +242,7 @@ async function main(): Promise<number> {
   }
   const ratio = medians.length === 2 ? medians[0]!.cpuPerGb / medians[1]!.cpuPerGb : null;
   if (ratio !== null) say(`ratio of CPU per GB, ${kinds.join(' / ')}: ${ratio.toFixed(2)}\n`);
-  if (json) process.stdout.write(`${JSON.stringify({ shape, medians, ratio, clean, runs }, null, 2)}\n`);
+  if (json) process.stdout.write(`${JSON.stringify({ plan, medians, ratio, clean, runs }, null, 2)}\n`);
   const held = options.bound === null || ratio === null || ratio <= options.bound;
   return clean && held ? 0 : 1;
 }

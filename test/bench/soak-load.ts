@@ -3,12 +3,12 @@
  * stop and go on, resets at every stage. It ends as it began: nothing stays open.
  */
 import { RelayCommand } from '../../src/cell/relay-message.ts';
+import type { Hop } from '../../src/load/client.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
 import { EchoRelay } from '../net/echo-relay.ts';
 import { TestCircuit } from '../net/test-circuit.ts';
 import { dialTestLink, type TestLink } from '../net/test-link.ts';
 import { HonestLoad } from './honest-load.ts';
-import type { Hop } from './load-client.ts';
 
 export interface SoakPlan {
   /** Of the paced traffic, bytes of cells, both ways together. */

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeBase64, decodeHex } from '../../src/bytes/base.ts';
 import { decodeTagged, TaggedForms } from '../../src/keys/tagged-file.ts';
+import type { Hop } from '../../src/load/client.ts';
 import { freePorts } from '../net/free-ports.ts';
-import type { Hop } from './load-client.ts';
 
 export type TargetKind = 'ours' | 'tor';
 

@@ -6,10 +6,10 @@
  */
 
 import { describe, expect, test } from 'bun:test';
-import { type Hop, type LoadCircuit, LoadClient } from '../bench/load-client.ts';
-import type { LoadLink } from '../bench/load-link.ts';
-import { LoadSink } from '../bench/load-sink.ts';
-import { Tally } from '../bench/tally.ts';
+import { type Hop, type LoadCircuit, LoadClient } from '../../src/load/client.ts';
+import type { LoadLink } from '../../src/load/link.ts';
+import { LoadSink } from '../../src/load/sink.ts';
+import { Tally } from '../../src/load/tally.ts';
 import { startTarget, type Target, type TargetConfig } from '../bench/target.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
 
