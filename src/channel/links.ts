@@ -33,6 +33,7 @@ import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handsha
 import type { LinkPadding } from './padding.ts';
 import { randomServerName } from './server-name.ts';
 import type { dial, LinkEvents, TlsSession } from './tls.ts';
+import type { Throttle } from './token-bucket.ts';
 import type { Wire } from './wire.ts';
 
 /** The first half of a link's life. Dropped from the link when the channel opens. */
@@ -80,6 +81,7 @@ export interface LinksConfig {
   readonly counters: Scoreboard;
   readonly wheel: TimerWheel;
   readonly padding: LinkPadding;
+  readonly throttle: Throttle;
   readonly random: (n: number) => Uint8Array;
   /** Seconds since 1970, for certificates and NETINFO. */
   readonly wallSec: () => number;
@@ -237,6 +239,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       },
     };
     this.bySlot[channel.slot] = link;
+    this.config.throttle.onAdded(channel);
     this.halfOpenCount++;
     return link;
   }
@@ -274,6 +277,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const { channel } = link;
     this.config.counters.add(Counter.bytes_read, chunk.length);
     if (channel.peerHost.length === 16) this.config.counters.add(Counter.bytes_read_ipv6, chunk.length);
+    this.config.throttle.onRead(channel, chunk.length);
     if (channel.state === OPEN) {
       channel.lastReadMs = nowMs;
       this.config.framer.feed(channel, chunk);
@@ -315,6 +319,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     }
     const taken = channel.wire.write(bytes, 0, bytes.length);
     this.config.counters.add(Counter.bytes_written, taken);
+    this.config.throttle.onWritten(channel, taken);
     if (taken < bytes.length) halfOpen.unsent = bytes.slice(taken);
     this.countHeld(halfOpen);
   }
@@ -371,6 +376,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       roster.markSuperseded(outcome.peer.rsaId, ed25519Id, nowMs);
     }
     if (unsent.length > 0) channel.stageRaw(unsent);
+    this.config.throttle.onOpen(channel);
     this.config.padding.onOpen(channel, nowMs);
     this.config.sink.onChannelOpen(channel);
   }
@@ -422,6 +428,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const link = this.bySlot[channel.slot]!;
     const wasOpen = channel.state === OPEN;
     const { wire } = channel;
+    channel.flushHeld();
     if (wasOpen && wire !== null && !channel.congested) channel.flush();
     const { congested } = channel;
     if (wasOpen && !isOpen(channel)) return;

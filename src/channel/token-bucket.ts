@@ -278,13 +278,21 @@ export class Throttle {
     if (this.writing.count > 0) this.serveWriting(nowMs);
   }
 
+  /**
+   * Serve the line while what is wanted before its next is less than there is: by our own since now, and by all behind
+   * the foremost of the others.
+   */
   private serveReading(nowMs: number): void {
     const { bandwidth, reading, worker } = this;
     const room = bandwidth.level(READ);
     let next = reading.head();
-    if (next !== null && room > 0) {
-      const front = bandwidth.front(READ, worker, next.readPlace, nowMs);
-      while (next !== null && bytesBetween(front, next.readPlace) < room) {
+    if (room > 0) {
+      const others = bandwidth.othersFront(READ, worker, nowMs);
+      let before = 0;
+      while (next !== null) {
+        const behind = others === null ? -1 : bytesBetween(others, next.readPlace);
+        if (before + Math.max(behind, 0) >= room) break;
+        if (behind < 0) before += next.lastChunkBytes || CHUNK_GUESS;
         reading.shift();
         resumeReading(next);
         next = reading.head();
@@ -294,13 +302,18 @@ export class Throttle {
     else bandwidth.show(READ, worker, next.readPlace, reading.count, nowMs);
   }
 
+  /** As `serveReading`; each writes its turn at once, and may join the line anew. */
   private serveWriting(nowMs: number): void {
     const { bandwidth, writing, worker } = this;
     const room = bandwidth.level(WRITE);
     let next = writing.head();
-    if (next !== null && room > 0) {
-      const front = bandwidth.front(WRITE, worker, next.writePlace, nowMs);
-      while (next !== null && bytesBetween(front, next.writePlace) < room && bandwidth.level(WRITE) > 0) {
+    if (room > 0) {
+      const others = bandwidth.othersFront(WRITE, worker, nowMs);
+      let before = 0;
+      while (next !== null && bandwidth.level(WRITE) > 0) {
+        const behind = others === null ? -1 : bytesBetween(others, next.writePlace);
+        if (before + Math.max(behind, 0) >= room) break;
+        if (behind < 0) before += next.writeTurn;
         writing.shift();
         next.writeHeld = NOT_HELD;
         this.serving = next;

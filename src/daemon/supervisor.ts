@@ -11,6 +11,7 @@ import { Bug, EXIT_PORTS, OperatorError } from '../fault.ts';
 import { closeFd, dupFd, isFault } from '../libc.ts';
 import { type LogRecord, log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
+import { Bandwidth } from '../shm/bandwidth.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import type {
   LentListener,
@@ -29,6 +30,7 @@ import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
 import { WORKER_URL } from '../thread-entry.ts';
+import { monotonicMs } from '../time/clock.ts';
 import { settleDead } from './vital-signs.ts';
 
 /** One ORPort's listening sockets: one per worker, kept by main for as long as it runs. */
@@ -80,6 +82,8 @@ interface Waiting {
 /** All workers of the process. */
 export class Supervisor {
   readonly scoreboard: Scoreboard;
+  /** The limits of the whole process, our own directory traffic included. */
+  readonly bandwidth: Bandwidth;
   readonly memory: MemoryLedger;
   restarts = 0;
   private readonly config: SupervisorConfig;
@@ -111,12 +115,15 @@ export class Supervisor {
       scoreboard: Scoreboard.create(workers),
       doorbells: Doorbell.create(workers),
       halfOpen: AddressTable.create(workers),
+      bandwidth: Bandwidth.create(workers, monotonicMs()),
       memory: MemoryLedger.create(workers),
     };
     this.scoreboard = new Scoreboard(this.shared.scoreboard, workers);
     this.memory = new MemoryLedger(this.shared.memory, workers);
     this.roster = new Roster(this.shared.roster, workers);
     this.halfOpen = new AddressTable(this.shared.halfOpen, workers);
+    this.bandwidth = new Bandwidth(this.shared.bandwidth);
+    this.bandwidth.setLimits(config.options);
     for (let from = 0; from < workers; from++) {
       this.rings.push([]);
       for (let to = 0; to < workers; to++) this.rings[from]!.push(to === from ? NO_RING : this.makeRing());
@@ -266,6 +273,7 @@ export class Supervisor {
   /** New options for all workers; resolves when all of them act on them. */
   setOptions(options: WorkerOptions): Promise<void> {
     this.options = options;
+    this.bandwidth.setLimits(options);
     return this.expect('options', options.generation, () => ({ kind: 'options', options }));
   }
 

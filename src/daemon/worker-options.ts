@@ -94,6 +94,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     maxOnionQueueDelayMs: options.maxOnionQueueDelayMs ?? param('MaxOnionQueueDelay'),
     onionQueueCutoffMs: param('onion_queue_wait_cutoff') * 1000,
     circQueueCellsMax: param('circ_max_cell_queue_size'),
+    circuitPriorityHalfLifeMs: options.circuitPriorityHalfLifeMs ?? param('CircuitPriorityHalflifeMsec'),
     circuitsPerRelayMax: CIRCUITS_PER_RELAY,
     circuitsPerClientMax: CIRCUITS_PER_CLIENT,
     circuitsMax: CIRCUITS_OF_WORKER,
@@ -114,6 +115,13 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
     keepaliveMs: KEEPALIVE_MS,
     extendTimeoutMs: EXTEND_TIMEOUT_MS,
+    bandwidthRate: options.bandwidthRate,
+    bandwidthBurst: options.bandwidthBurst,
+    relayBandwidthRate: options.relayBandwidthRate,
+    relayBandwidthBurst: options.relayBandwidthBurst,
+    perConnBwRate: options.perConnBwRate || param('perconnbwrate', options.bandwidthRate),
+    perConnBwBurst: options.perConnBwBurst || param('perconnbwburst', options.bandwidthBurst),
+    countPrivateBandwidth: options.countPrivateBandwidth,
   });
 }
 

@@ -159,14 +159,14 @@ export class Bandwidth {
     return Atomics.add(this.words, NEXT_PLACES + direction, Math.ceil(bytes / PLACE_BYTES));
   }
 
-  /** The foremost place that any living worker shows, or `first`, our own foremost, if that comes before. */
-  front(direction: number, worker: number, first: number, nowMs: number): number {
+  /** The foremost place that another living worker shows; null when none waits. */
+  othersFront(direction: number, worker: number, nowMs: number): number | null {
     const now = Math.floor(nowMs) | 0;
-    let front = first;
+    let front: number | null = null;
     for (let other = 0; other < this.workers; other++) {
       if (other === worker || !this.waits(direction, other, now)) continue;
       const theirs = Atomics.load(this.words, this.slotOf(direction, other) + 1);
-      if (bytesBetween(theirs, front) > 0) front = theirs;
+      if (front === null || bytesBetween(theirs, front) > 0) front = theirs;
     }
     return front;
   }

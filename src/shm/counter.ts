@@ -149,6 +149,12 @@ export const COUNTER_NAMES = [
   'roster_identity_full',
   // Extends refused because too many wait for the other worker already.
   'leg_ring_full',
+  // Waits for an empty bucket: that of all traffic, that of relayed traffic, a link's own.
+  'bandwidth_read_limit_hit',
+  'bandwidth_write_limit_hit',
+  'relay_bandwidth_read_limit_hit',
+  'relay_bandwidth_write_limit_hit',
+  'link_bandwidth_limit_hit',
   // Times that MaxMemInQueues was reached, what ending circuits gave back, and links closed for what they held.
   'oom_rounds',
   'oom_cell_bytes',

@@ -36,6 +36,8 @@ export interface WorkerOptions {
   readonly maxOnionQueueDelayMs: number;
   readonly onionQueueCutoffMs: number;
   readonly circQueueCellsMax: number;
+  /** In so long a circuit's past cells come to count half, where circuits compete for a link. */
+  readonly circuitPriorityHalfLifeMs: number;
   /** Circuits that one relay, and one client, may make on one of their links. */
   readonly circuitsPerRelayMax: number;
   readonly circuitsPerClientMax: number;
@@ -66,6 +68,16 @@ export interface WorkerOptions {
   /** After so long without a write, an open link gets a padding cell; after ten times that, a stuck one is closed. */
   readonly keepaliveMs: number;
   readonly extendTimeoutMs: number;
+  /** Limits of the process in bytes per second and bytes; a relayed rate of 0 is none of its own. */
+  readonly bandwidthRate: number;
+  readonly bandwidthBurst: number;
+  readonly relayBandwidthRate: number;
+  readonly relayBandwidthBurst: number;
+  /** Limits of each link whose peer is no relay of the consensus. */
+  readonly perConnBwRate: number;
+  readonly perConnBwBurst: number;
+  /** The limits hold for peers with private addresses, too. */
+  readonly countPrivateBandwidth: boolean;
 }
 
 /** A listening socket lent to a worker. The worker owns `fd` from then on. */
@@ -80,6 +92,7 @@ export interface SharedBlocks {
   readonly scoreboard: SharedArrayBuffer;
   readonly doorbells: SharedArrayBuffer;
   readonly halfOpen: SharedArrayBuffer;
+  readonly bandwidth: SharedArrayBuffer;
   readonly memory: SharedArrayBuffer;
 }
 

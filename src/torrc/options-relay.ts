@@ -33,9 +33,9 @@ AssumeReachableIPv6 | auto-boolean | auto | acts
 AvoidDiskWrites | boolean | 0 | later
   Write state and caches to disk less often.
 BandwidthBurst | memory | 1 GB | acts
-  Most bytes per second in a burst for the whole process; goes into the descriptor, limiting has no effect yet.
+  Most bytes that the whole process may move at once, each way, after a pause.
 BandwidthRate | memory | 1 GB | acts
-  Average bytes per second for the whole process; goes into the descriptor, limiting has no effect yet.
+  Average bytes per second for the whole process, each way.
 BridgeDistribution | text | - | later
   How this bridge may be handed out: none, any, https, email, settings and so on.
 BridgeRecordUsageByCountry | boolean | 1 | later
@@ -50,7 +50,7 @@ CellStatistics | boolean | 0 | later
   Collect statistics about cells waiting in queues.
 CircuitPadding | boolean | 1 | later
   Take part in circuit padding; relays must leave it at 1.
-CircuitPriorityHalflife | number | -1.0 | later
+CircuitPriorityHalflife | number | -1.0 | acts
   Half-life in seconds of a circuit's weight when circuits compete; negative follows the consensus.
 CompiledProofOfWorkHash | auto-boolean | auto | later
   Use compiled code for proof-of-work puzzles.
@@ -86,8 +86,8 @@ CookieAuthFile | path | - | later
   Where the cookie of CookieAuthentication is written.
 CookieAuthFileGroupReadable | boolean | 0 | later
   Let the group read CookieAuthFile.
-CountPrivateBandwidth | boolean | 0 | later | 1
-  Count and limit traffic with private addresses too.
+CountPrivateBandwidth | boolean | 0 | acts | 1
+  Limit traffic with private addresses too.
 DataDirectory | path | - | acts restart
   Folder with keys, state and caches, created with mode 0700.
 DataDirectoryGroupReadable | boolean | 0 | acts
@@ -270,7 +270,7 @@ OutboundBindAddressOR | lines | - | acts
   Source address for links to other relays; stronger than OutboundBindAddress.
 OutboundBindAddressPT | lines | - | later
   Source address that pluggable transports shall use.
-OverloadStatistics | boolean | 1 | later
+OverloadStatistics | boolean | 1 | acts
   Publish that this relay is overloaded.
 __OwningControllerFD | count64 | 18446744073709551615 | later restart
   File descriptor of the controller that owns this process.
@@ -278,10 +278,10 @@ __OwningControllerProcess | text | - | later
   Exit when the process with this id ends.
 PaddingStatistics | boolean | 1 | later
   Publish counts of padding cells.
-PerConnBWBurst | memory | 0 | later
-  Most bytes per second in a burst for one link of a client; 0 follows the consensus.
-PerConnBWRate | memory | 0 | later
-  Average bytes per second for one link of a client; 0 follows the consensus.
+PerConnBWBurst | memory | 0 | acts
+  Most bytes that one link may move at once, each way, if its peer is no relay of the consensus; 0 follows the consensus.
+PerConnBWRate | memory | 0 | acts
+  Average bytes per second, each way, for a link whose peer is no relay of the consensus; 0 follows the consensus.
 PidFile | path | - | acts restart
   File that holds the process id while the relay runs.
 ProtocolWarnings | boolean | 0 | acts
@@ -299,9 +299,9 @@ ReevaluateExitPolicy | boolean | 0 | later
 RefuseUnknownExits | auto-boolean | auto | later
   Refuse to exit for circuits whose previous hop is not a known relay.
 RelayBandwidthBurst | memory | 0 | acts
-  Most bytes per second in a burst for relayed traffic; goes into the descriptor, limiting has no effect yet.
+  Most relayed bytes that may be moved at once, each way, after a pause; 0 follows RelayBandwidthRate.
 RelayBandwidthRate | memory | 0 | acts
-  Average bytes per second for relayed traffic; goes into the descriptor, limiting has no effect yet.
+  Average bytes per second for relayed traffic, each way; 0 leaves it to BandwidthRate.
 __ReloadTorrcOnSIGHUP | boolean | 1 | acts
   Whether HUP reads torrc again.
 RephistTrackTime | interval | 24 hours | later
@@ -347,7 +347,7 @@ SyslogIdentityTag | text | - | acts restart
 TestingTorNetwork | boolean | 0 | acts restart
   Change many defaults to those of a private test network; needs DirAuthority lines.
 TokenBucketRefillInterval | msec-interval | 100 msec | later restart
-  Time between two refills of the bandwidth limits, 1 to 1000 ms.
+  Time between two refills of the bandwidth limits, 1 to 1000 ms; this relay refills every 4 to 10 ms whatever it says.
 TruncateLogFile | boolean | 0 | acts
   Empty a log file when it is opened at start instead of appending.
 UseDefaultFallbackDirs | boolean | 1 | later

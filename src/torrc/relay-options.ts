@@ -48,6 +48,8 @@ export interface RelayOptions {
   readonly numCpus: number;
   /** Null follows the consensus. */
   readonly maxOnionQueueDelayMs: number | null;
+  /** Null follows the consensus. */
+  readonly circuitPriorityHalfLifeMs: number | null;
   /** Bytes; 0 means what suits the machine. */
   readonly maxMemInQueues: number;
   readonly extendAllowPrivateAddresses: boolean;
@@ -98,6 +100,10 @@ export interface RelayOptions {
   readonly relayBandwidthRate: number;
   readonly relayBandwidthBurst: number;
   readonly maxAdvertisedBandwidth: number;
+  /** Per link whose peer is no relay of the consensus; 0 leaves it to the consensus. */
+  readonly perConnBwRate: number;
+  readonly perConnBwBurst: number;
+  readonly countPrivateBandwidth: boolean;
 
   /** `file:line` of the last line of each option that was set, by canonical name. */
   readonly places: Readonly<Record<string, string>>;

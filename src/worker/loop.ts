@@ -9,11 +9,13 @@ import { isLoopback } from '../bytes/address.ts';
 import { LinkHandshake } from '../channel/handshake.ts';
 import type { Links } from '../channel/links.ts';
 import { dial, listenOn } from '../channel/tls.ts';
+import { REFILL_WAKE_MS } from '../channel/token-bucket.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import { RandomPool } from '../circuit/random-pool.ts';
 import { curve25519FromSecret, generateCurve25519 } from '../crypto/curve25519.ts';
 import { log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
+import { Bandwidth } from '../shm/bandwidth.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import type {
   LetterToWorker,
@@ -49,12 +51,18 @@ export class Loop {
   private readonly listeners = new Listeners((fd, credentials) => listenOn(fd, credentials, this.links));
   private armed = false;
   private flushTimer: ReturnType<typeof setTimeout> | null = null;
+  /** Runs while a link waits for bandwidth. */
+  private refillTimer: ReturnType<typeof setTimeout> | null = null;
   private ticker: ReturnType<typeof setInterval> | null = null;
   private readonly endBatch = (): void => this.onEndOfBatch();
   private readonly flushLater = (): void => {
     this.flushTimer = null;
     this.data.scheduler.flush(this.clock.read());
     this.data.publishRings();
+  };
+  private readonly onRefill = (): void => {
+    this.refillTimer = null;
+    this.beginBatch();
   };
   private readonly onWake = (): void => {
     this.beginBatch();
@@ -72,8 +80,10 @@ export class Loop {
       roster: new Roster(shared.roster, worker),
       relayIndex: new RelayIndex(letter.relayIndex),
       halfOpen: new AddressTable(shared.halfOpen, worker),
+      bandwidth: new Bandwidth(shared.bandwidth),
       memory: new MemoryLedger(shared.memory, worker),
       wakeOthers: () => this.wakeOthers(),
+      collectGarbage: () => Bun.gc(process.env['GCM'] === 'sync'),
       options: letter.options,
       credentials: letter.credentials,
       keys: circuitKeys(letter.credentials, letter.onionKeys),
@@ -118,6 +128,9 @@ export class Loop {
     this.flush();
     this.data.publishRings();
     this.armed = false;
+    if (this.refillTimer === null && this.data.throttle.isWaiting) {
+      this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);
+    }
     // A write may have ended a channel, whose circuits' DESTROYs are then staged on others.
     if (left || (this.flushTimer === null && this.data.scheduler.dirtyCount > 0)) this.beginBatch();
     else this.sleep();
@@ -154,7 +167,7 @@ export class Loop {
   }
 
   setRelayIndex(block: RelayIndexBlock): void {
-    this.plane.relayIndex = new RelayIndex(block);
+    this.data.setRelayIndex(new RelayIndex(block));
   }
 
   setOptions(options: WorkerOptions): void {
@@ -189,6 +202,7 @@ export class Loop {
     this.links.closeAll();
     if (this.ticker !== null) clearInterval(this.ticker);
     if (this.flushTimer !== null) clearTimeout(this.flushTimer);
+    if (this.refillTimer !== null) clearTimeout(this.refillTimer);
     this.bells[this.worker]!.close();
   }
 

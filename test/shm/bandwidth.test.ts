@@ -118,14 +118,14 @@ describe('the line', () => {
     expect(bandwidth.othersWaiting(READ, 0, 0)).toBe(0);
     bandwidth.show(READ, 1, 40, 3, 1000);
     bandwidth.show(READ, 2, -7, 2, 1000);
-    expect(bandwidth.front(READ, 0, 50, 1010)).toBe(-7);
-    expect(bandwidth.front(READ, 0, -9, 1010)).toBe(-9);
+    expect(bandwidth.othersFront(READ, 0, 1010)).toBe(-7);
+    expect(bandwidth.othersFront(READ, 2, 1010)).toBe(40);
     expect(bandwidth.othersWaiting(READ, 0, 1010)).toBe(5);
     expect(bandwidth.othersWaiting(WRITE, 0, 1010)).toBe(0);
     bandwidth.leave(READ, 2);
-    expect(bandwidth.front(READ, 0, 50, 1010)).toBe(40);
+    expect(bandwidth.othersFront(READ, 0, 1010)).toBe(40);
     // One that has shown nothing for long is not waited for.
-    expect(bandwidth.front(READ, 0, 50, 1200)).toBe(50);
+    expect(bandwidth.othersFront(READ, 0, 1200)).toBe(null);
     expect(bandwidth.othersWaiting(READ, 0, 1200)).toBe(0);
   });
 });
