@@ -1,7 +1,8 @@
 /**
  * Sends a flood: on every circuit as many cells as its goal and its window allow. As fast as it goes: round robin
- * over the circuits of a link, in writes of up to 127 cells. Paced: a burst of one circuit at a time, round robin over
- * the links, as many as a token bucket allows at each tick of a millisecond.
+ * over the circuits of a link, in writes of up to 127 cells. Paced: in whole bursts, round robin over the links, as
+ * many as a token bucket allows at each tick of a millisecond: many links get a burst of one circuit now and then,
+ * few links get several circuits' bursts at each tick.
  *
  * The buffers hold ready-made cells; per cell only the circuit id is written. One flood per end and direction.
  */
@@ -10,7 +11,8 @@ import { Command } from '../cell/command.ts';
 import { FLOOD_BODY } from './keystream.ts';
 import type { LoadLink } from './link.ts';
 
-const BUFFER_CELLS = 127;
+/** Cells of one write; no burst is longer. */
+export const BUFFER_CELLS = 127;
 /** Writes to one link in a row, before the event loop gets its turn. */
 const WRITES_PER_TURN = 8;
 const POLL_MS = 1;
@@ -129,21 +131,23 @@ export class Flood {
     return progress;
   }
 
-  /** Spend the tokens: to each link in turn a burst of one circuit. */
+  /** Spend the tokens on whole bursts: to each link in turn one, or its share if that is more. */
   #servePaced(cellsPerSec: number): boolean {
     const nowMs = performance.now();
-    const most = Math.max(this.#course.burst, (cellsPerSec * CATCH_UP_MS) / 1000);
+    const { burst } = this.#course;
+    const most = Math.max(burst, (cellsPerSec * CATCH_UP_MS) / 1000);
     const earned = ((nowMs - this.#countedMs) * cellsPerSec) / 1000;
     this.#tokens = Math.min(most, this.#tokens + earned);
     this.#countedMs = nowMs;
     const { length } = this.#lanes;
+    const share = Math.min(BUFFER_CELLS, Math.max(burst, this.#tokens / length));
     let idle = 0;
-    while (this.#tokens >= 1 && idle < length) {
+    while (this.#tokens >= burst && idle < length) {
       const lane = this.#lanes[this.#nextLane]!;
       this.#nextLane = (this.#nextLane + 1) % length;
       let cells = 0;
       if (lane.from === lane.to) {
-        cells = this.#fill(lane, Math.min(this.#course.burst, Math.floor(this.#tokens)));
+        cells = this.#fill(lane, Math.floor(Math.min(share, this.#tokens) / burst) * burst);
         this.#tokens -= cells;
       }
       idle = cells > 0 ? 0 : idle + 1;

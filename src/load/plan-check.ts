@@ -1,5 +1,6 @@
 /** Whether a plan can be carried out. Pure. */
 import { OperatorError } from '../fault.ts';
+import { BUFFER_CELLS } from './flood.ts';
 import { requireLoopback } from './link.ts';
 import type { FloodPlan, LinkPlan, LoadPlan, LoadTarget, ProbePlan } from './plan.ts';
 
@@ -48,6 +49,7 @@ function checkFlood({ links, route, circuits, ...plan }: FloodPlan): void {
   whole(route.nextHops, 1, 'next hops');
   whole(plan.window, 1, 'window');
   whole(plan.burst, 1, 'burst');
+  if (plan.burst > BUFFER_CELLS) refuse(`${plan.burst} will not do`, 'burst', `take at most ${BUFFER_CELLS}`);
   atLeast(plan.bytes, 0, 'bytes');
   atLeast(plan.warmUpBytes, 0, 'warm-up');
   if (plan.bytesPerSec !== null) atLeast(plan.bytesPerSec, 1, 'rate');

@@ -52,7 +52,7 @@ export interface FloodPlan {
   readonly route: RoutePlan;
   /** Cells of one circuit and direction that may be under way. */
   readonly window: number;
-  /** Cells of one circuit in a row. */
+  /** Cells of one circuit in a row, at most 127. */
   readonly burst: number;
   /** Bytes of cells of one measurement, both directions together. */
   readonly bytes: number;

@@ -65,6 +65,7 @@ describe('refused', () => {
       refused({ mode: 'latency', probe: { ...PROBE, probes: bad }, beside: null });
     }
     refused({ ...FLOOD, bytesPerSec: 0 });
+    refused({ ...FLOOD, burst: 128 });
     refused({ ...FLOOD, circuits: 1 });
   });
 
