@@ -38,6 +38,9 @@ export interface RunResult {
   readonly placement: PlacementReport | null;
 }
 
+/** A load that falls further behind its pace than this is another load. */
+const PACE_KEPT = 0.9;
+
 /** More links than this are not asked for one by one. */
 const ASKED_LINKS_MAX = 300;
 
@@ -98,7 +101,7 @@ export async function measureLoad(
       figures: figuresOf(plan, report, before, begin, end),
       report,
       check,
-      fault: blemish(check) ?? shortfall(report),
+      fault: blemish(check) ?? shortfall(plan, report),
       before,
       begin,
       end,
@@ -110,7 +113,13 @@ export async function measureLoad(
 }
 
 /** Why a report that lost nothing still counts for nothing. */
-function shortfall(report: LoadReport): string | null {
+function shortfall(plan: LoadPlan, report: LoadReport): string | null {
+  const paced = plan.mode === 'latency' ? plan.beside : plan.mode === 'flood' ? plan : null;
+  const flood = report.mode === 'latency' ? report.beside : report.mode === 'flood' ? report : null;
+  if (paced !== null && paced.bytesPerSec !== null && flood !== null) {
+    const [kept, wanted] = [flood.bytesPerSec / 1e6, paced.bytesPerSec / 1e6];
+    if (kept < wanted * PACE_KEPT) return `only ${kept.toFixed(0)} of ${wanted.toFixed(0)} MB/s were carried`;
+  }
   if (report.mode === 'idle' && report.held < report.asked) {
     const why = Object.entries(report.reasons).map(([reason, count]) => `${count} times ${reason}`);
     return `${report.asked - report.held} of ${report.asked} links are not open (${why.join(', ') || 'no reason given'})`;

@@ -27,6 +27,7 @@ const MODES: readonly Mode[] = ['flood', 'paced', 'latency', 'churn', 'idle'];
 /** Words that stand for all rows. */
 const SUITE = ['suite', 'all'];
 const CHART = 'chart';
+const GIGABYTES_LEAST = 1e-6;
 
 /** What may stand as the first word. */
 export const MODE_WORDS: readonly string[] = [...MODES, ...SUITE, CHART];
@@ -230,7 +231,9 @@ export function parseCall(given: readonly string[], home: string | null): Call {
   const attach = attachOf(wishes, home);
   if (suite) checkSuite(wishes, attach);
   else if (wishes.list('only').length > 0) throw bad('is for the suite', '--only');
-  const rows = suite ? pickRows(wishes.list('only')) : [rowOf(mode as Mode, wishes, attach)];
+  const rows = suite
+    ? pickRows(wishes.list('only')).map((row) => scaled(row, wishes))
+    : [rowOf(mode as Mode, wishes, attach)];
   const setup: SetupWish = {
     executable: wishes.text('executable'),
     tor: wishes.text('tor') ?? 'tor',
@@ -250,12 +253,33 @@ export function parseCall(given: readonly string[], home: string | null): Call {
   };
 }
 
-/** The rows of the suite say themselves what is measured beside what. */
+/** What the rows of the suite say themselves. How much is pumped may be said beside. */
+const FIXED = [
+  'target against placement circuits connections next-hops direction window burst rate gap hops handshake',
+  'in-flight links hold bound',
+].join(' ');
+
 function checkSuite(wishes: Wishes, attach: AttachWish | null): void {
-  const fixed = ['target', 'against', 'bound', 'circuits', 'connections', 'next-hops', 'rate', 'placement'];
-  const given = fixed.find((name) => wishes.text(name) !== null || wishes.list(name).length > 0);
+  const given = FIXED.split(' ').find((name) => wishes.text(name) !== null || wishes.list(name).length > 0);
   if (given !== undefined) throw bad('has no meaning for the suite, whose rows are fixed', `--${given}`);
   if (attach !== null) throw bad('the suite starts its relays itself', 'bench suite');
+}
+
+/** A row of the suite with as much work as the command line says. */
+function scaled(row: Row, wishes: Wishes): Row {
+  const { shape } = row;
+  const { bytes, warmUpBytes, churned, warmUpChurned, probes } = shape;
+  return {
+    ...row,
+    shape: {
+      ...shape,
+      bytes: wishes.number('gigabytes', GIGABYTES_LEAST, bytes / 1e9) * 1e9,
+      warmUpBytes: wishes.number('warm-up', 0, warmUpBytes / 1e9) * 1e9,
+      churned: wishes.count('total', 1, churned),
+      warmUpChurned: Math.min(warmUpChurned, wishes.count('total', 1, warmUpChurned)),
+      probes: probes === 0 ? 0 : wishes.count('probes', 1, probes),
+    },
+  };
 }
 
 function attachOf(wishes: Wishes, home: string | null): AttachWish | null {
@@ -366,7 +390,7 @@ function shapeOf(mode: Mode, wishes: Wishes): { shape: Shape; paceShare: number 
     connections: wishes.count('connections', 1, usual.connections),
     nextHops: wishes.count('next-hops', 1, usual.nextHops),
     direction: wishes.choice<Direction>('direction', ['forward', 'backward', 'both'], usual.direction),
-    bytes: wishes.number('gigabytes', 1e-6, usual.bytes / 1e9) * 1e9,
+    bytes: wishes.number('gigabytes', GIGABYTES_LEAST, usual.bytes / 1e9) * 1e9,
     warmUpBytes: wishes.number('warm-up', 0, usual.warmUpBytes / 1e9) * 1e9,
     window: wishes.text('window') === null ? null : wishes.count('window', 1, 1),
     burst: wishes.count('burst', 1, usual.burst),

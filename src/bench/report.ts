@@ -47,6 +47,15 @@ const SHOWN: Readonly<Record<Mode, readonly FigureName[]>> = {
   idle: ['links', 'rssPerLink', 'cpuPerLink', 'rss'],
 };
 
+/** The same in the table of many rows. */
+const SHOWN_IN_SUITE: Readonly<Record<Mode, readonly FigureName[]>> = {
+  flood: ['cpuPerGb', 'rate', 'rss'],
+  paced: ['cpuPerGb', 'cores', 'rate'],
+  latency: ['p50', 'p99', 'rate'],
+  churn: ['cpuPerCircuit', 'circuitsPerSec', 'p50', 'p99'],
+  idle: ['rssPerLink', 'cpuPerLink', 'links', 'rss'],
+};
+
 /** Put rows into a report. `tor` is what `tor --version` says. */
 export function makeReport(rows: readonly RowResult[], tor: string | null, nowMs: number): Report {
   return {
@@ -137,7 +146,7 @@ function placementLines({ runs }: RowResult): string[] {
   return runs.flatMap(({ contender, run, placement }) =>
     placement === null || placement.workers.length < 2
       ? []
-      : [`${contender} ${run}: ${printPlacement(placement)}`],
+      : [`${contender}, run ${run}: ${printPlacement(placement)}`],
   );
 }
 
@@ -163,11 +172,12 @@ export function printSuite(report: Report): string {
   ];
   const { machine, versions, rows } = report;
   const notes = rows.flatMap((row) => [
+    `${row.name}: ${row.title}: ${describeShape(row.shape)}`,
     ...row.runs.flatMap(({ contender, run, fault }) =>
-      fault === null ? [] : [`${row.name}, ${contender} ${run}: ${fault}`],
+      fault === null ? [] : [`  ${contender}, run ${run}: ${fault}`],
     ),
     ...(row.entries.some(({ placement }) => placement !== null)
-      ? placementLines(row).map((line) => `${row.name}, ${line}`)
+      ? placementLines(row).map((line) => `  ${line}`)
       : []),
   ]);
   return [
@@ -189,7 +199,9 @@ function suiteLines(row: RowResult): string[][] {
   for (const [i, { contender, figures }] of judged.entries()) {
     const verdicts = row.verdicts.filter((verdict) => verdict.contender === contender);
     const bound = new Set(verdicts.map((verdict) => verdict.bound.figure));
-    const others = SHOWN[row.shape.mode].filter((name) => !bound.has(name) && figures[name] !== undefined);
+    const others = SHOWN_IN_SUITE[row.shape.mode].filter(
+      (name) => !bound.has(name) && figures[name] !== undefined,
+    );
     const load = (first: boolean) =>
       first ? (judged.length > 1 ? `${row.name}, ${contender}` : row.name) : '';
     for (const verdict of verdicts) {

@@ -2,7 +2,6 @@
  * The relay under test, started here on loopback with a DataDirectory of its own and thrown away afterwards.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeBase64, decodeHex } from '../bytes/base.ts';
@@ -72,20 +71,6 @@ export function killStarted(): void {
   for (const kill of started) kill();
 }
 
-/** Find a port on loopback that nobody listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, LOOPBACK, () => {
-      const address = server.address();
-      server.close(() =>
-        address !== null && typeof address === 'object' ? resolve(address.port) : reject(),
-      );
-    });
-  });
-}
-
 /** Find the C tor to compare with. @throws OperatorError when it is not installed */
 export function findTor(name: string): string {
   const path = Bun.which(name);
@@ -97,8 +82,8 @@ export function findTor(name: string): string {
   );
 }
 
-/** The torrc of a relay that nobody else can find. */
-export function benchTorrc(config: StartConfig, directory: string, port: number): string {
+/** The torrc of a relay that only this machine can reach. */
+export function benchTorrc(config: StartConfig, directory: string): string {
   return [
     `DataDirectory ${directory}/data`,
     `Log notice file ${directory}/log`,
@@ -107,7 +92,8 @@ export function benchTorrc(config: StartConfig, directory: string, port: number)
     // An authority that does not exist: a testing network must name one.
     `DirAuthority nobody orport=1 no-v2 127.0.0.1:1 ${'A'.repeat(40)}`,
     'SocksPort 0',
-    `ORPort ${LOOPBACK}:${port}`,
+    // The kernel's choice, so that no other program can be quicker; the log tells it.
+    `ORPort ${LOOPBACK}:auto`,
     `Address ${LOOPBACK}`,
     'Nickname target',
     'AssumeReachable 1',
@@ -127,10 +113,9 @@ export function benchTorrc(config: StartConfig, directory: string, port: number)
 /** Start a relay and wait until it listens. @throws OperatorError with the end of its log when it does not */
 export async function startTarget(config: StartConfig): Promise<Target> {
   const directory = mkdtempSync(join(tmpdir(), `onionrelay-bench-${config.kind}-`));
-  const port = await freePort();
   const torrc = join(directory, 'torrc');
   const output = join(directory, 'output');
-  writeFileSync(torrc, benchTorrc(config, directory, port));
+  writeFileSync(torrc, benchTorrc(config, directory));
   writeFileSync(output, '');
   const pin = config.cores === null ? [] : ['taskset', '-c', config.cores];
   const child = Bun.spawn([...pin, ...config.command, '-f', torrc], {
@@ -163,7 +148,8 @@ export async function startTarget(config: StartConfig): Promise<Target> {
     waitedMs += POLL_MS
   ) {
     await Bun.sleep(POLL_MS);
-    if (await answers(port)) load = readIds(join(directory, 'data'), port);
+    const port = parsePort(text('log'));
+    if (port !== null && (await answers(port))) load = readIds(join(directory, 'data'), port);
   }
   if (load === null) {
     const said = log().slice(-LOG_TAIL);
@@ -182,6 +168,13 @@ export async function startTarget(config: StartConfig): Promise<Target> {
     links: config.kind === 'ours' ? () => askLinks(ask, () => text('log')) : null,
     stop,
   };
+}
+
+/** The port that a relay says it listens on, in our words or C tor's; null while it has not said so. */
+export function parsePort(log: string): number | null {
+  const found =
+    /(?:Listening for OR connections|Opened OR listener connection \(ready\)) on [\d.]+:(\d+)/.exec(log);
+  return found === null ? null : Number(found[1]);
 }
 
 /** Whether somebody listens on a port of loopback. */

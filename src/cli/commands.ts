@@ -11,6 +11,7 @@ import { parseCommandLine } from '../torrc/command-line.ts';
 import { findOption } from '../torrc/option-table.ts';
 import { VERSION } from '../version.ts';
 import { act } from './actions.ts';
+import { BENCH_ARGS, BENCH_EXAMPLES, bench } from './bench.ts';
 import { ownCommand } from './own-command.ts';
 import { PRINTABLE, printDocument, printHelp } from './print.ts';
 
@@ -31,6 +32,8 @@ const TORRC_ARGS: ArgsDef = {
 interface Subcommand {
   readonly description: string;
   readonly args: ArgsDef;
+  /** What the help ends with. */
+  readonly examples?: string;
   /** Resolves with the exit code. */
   run(words: readonly string[], home: string | null): Promise<number>;
 }
@@ -89,6 +92,12 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
       process.stdout.write(printDocument(known, VERSION, ownCommand().join(' ')));
       return 0;
     },
+  },
+  bench: {
+    description: 'load a relay on loopback and measure it, beside C tor if asked',
+    args: BENCH_ARGS,
+    examples: BENCH_EXAMPLES,
+    run: bench,
   },
 };
 
@@ -149,7 +158,8 @@ export async function runSubcommand(argv: readonly string[], home: string | null
     return null;
   }
   if (words.includes('--help') || words.includes('-h')) {
-    process.stdout.write(await usage(describe(name, command), tree()));
+    const text = await usage(describe(name, command), tree());
+    process.stdout.write(command.examples === undefined ? text : `${text}\n${command.examples}`);
     return 0;
   }
   return command.run(words, home);
