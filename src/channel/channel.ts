@@ -95,6 +95,10 @@ export class Channel implements ActiveLegs {
   /** Superseded: carries its circuits on, takes no new ones. */
   bad = false;
   rosterHandle = -1;
+  /** Entries of the DoS table that count this link; -1: none. */
+  dosHost = -1;
+  dosNet64 = -1;
+  dosNet48 = -1;
   openedMs = 0;
   pausedBy = 0;
 

@@ -1,8 +1,8 @@
 /**
  * The life of links: accepted or dialled, half open, shaking hands, open, closed.
  *
- * Half-open links are bounded per address (over all workers) and in total, and have a deadline; a refused address is
- * closed before a TLS byte is read. A link keeps the credentials of the listener that accepted it, so a handshake may
+ * Half-open links are bounded per address (over all workers) and in total, and have a deadline; clients' links are
+ * bounded by `connection-dos`; a refused address is closed before a TLS byte is read. A link keeps the credentials of the listener that accepted it, so a handshake may
  * span a rotation. An authenticated peer gets a row in the roster; a client gets none. Errors of a peer close its link
  * with a counter and touch nothing else.
  */
@@ -10,6 +10,7 @@ import { type Endpoint, printEndpoint, printIp, sameIp } from '../bytes/address.
 import { Malformed, Violation } from '../fault.ts';
 import { log, RateLimit, scrub, warnRateLimited } from '../log.ts';
 import { type AddressTable, Admission } from '../shm/address-table.ts';
+import type { DosTable } from '../shm/dos-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import type { RelayIndex } from '../shm/relay-index.ts';
@@ -27,6 +28,7 @@ import {
   OPEN,
 } from './channel.ts';
 import type { ChannelTable } from './channel-table.ts';
+import { ConnectionDos } from './connection-dos.ts';
 import { DialBudget } from './dial-budget.ts';
 import type { Framer } from './framer.ts';
 import type { HandshakeConfig, HandshakeOutcome, LinkHandshake } from './handshake.ts';
@@ -78,6 +80,7 @@ export interface LinksConfig {
   /** The newest one that this worker has. */
   readonly relayIndex: () => RelayIndex;
   readonly halfOpen: AddressTable;
+  readonly dos: DosTable;
   readonly counters: Scoreboard;
   readonly wheel: TimerWheel;
   readonly padding: LinkPadding;
@@ -112,10 +115,12 @@ export class Links implements LinkEvents<Link>, TimerTarget {
   /** Bytes that links keep which are not open yet. */
   halfOpenBytes = 0;
   private readonly dials: DialBudget;
+  private readonly dos: ConnectionDos;
 
   constructor(config: LinksConfig, options: WorkerOptions, credentials: LinkCredentials) {
     this.config = config;
     this.dials = new DialBudget(config.counters, config.relayIndex);
+    this.dos = new ConnectionDos(config.dos, config.counters, config.relayIndex);
     this.options = options;
     this.credentials = credentials;
   }
@@ -161,10 +166,15 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       );
       return null;
     }
+    if (!this.dos.admit(remote.host, nowMs, this.options.dos)) {
+      this.config.halfOpen.decrement(remote.host);
+      return null;
+    }
     counters.add(Counter.links_accepted, 1);
     if (remote.host.length === 16) counters.add(Counter.links_accepted_ipv6, 1);
     const link = this.addLink(false, remote.host, remote.port, credentials, nowMs);
     link.halfOpen!.countedHost = remote.host;
+    this.dos.keep(link.channel);
     link.channel.wire = wire;
     return link;
   }
@@ -347,6 +357,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     this.noteSkew(channel, outcome);
     if (outcome.peer !== null) {
       channel.isClient = false;
+      this.dos.onAuthenticated(channel, outcome.peer.rsaId);
       channel.peerRsaId = outcome.peer.rsaId;
       channel.peerEd25519Id = outcome.peer.ed25519Id;
       const { ed25519Id } = outcome.peer;
@@ -435,6 +446,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     channel.state = CLOSED;
     this.bySlot[channel.slot] = null;
     this.endHalfOpen(link);
+    this.dos.release(channel);
     this.config.counters.add(wasOpen ? Counter.channels_closed : Counter.links_closed, 1);
     if (channel.rosterHandle >= 0) this.config.roster.remove(channel.rosterHandle);
     this.config.padding.onClose(channel);

@@ -13,7 +13,8 @@ import { DestroyReason } from '../cell/reason.ts';
 import { addActive, demoteFirst, removeActive } from '../channel/active-legs.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
 import { Counter } from '../shm/scoreboard.ts';
-import { NO_LEG, PREV, portWorker } from './circuit-table.ts';
+import { onQueueFullOutward } from './circuit-dos.ts';
+import { NEXT, NO_LEG, PREV, portWorker } from './circuit-table.ts';
 import { closeCircuit } from './close.ts';
 import type { CircuitPlane } from './plane.ts';
 import type { RingPort } from './ring-port.ts';
@@ -57,8 +58,10 @@ function park(
 ): boolean {
   const table = plane.table;
   const waiting = table.queueCells[leg]!;
-  if (waiting >= plane.options.circQueueCellsMax) {
+  const outward = (leg & 1) === NEXT;
+  if (waiting >= (outward ? plane.options.circQueueCellsMaxOut : plane.options.circQueueCellsMax)) {
     plane.counters.add(Counter.circuit_queue_limit_killed, 1);
+    if (outward) onQueueFullOutward(plane, leg >> 1);
     closeCircuit(plane, leg >> 1, DestroyReason.RESOURCELIMIT, DestroyReason.RESOURCELIMIT);
     return false;
   }

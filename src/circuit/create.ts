@@ -33,6 +33,7 @@ import { TOR1_KEY_BYTES, Tor1Layer } from '../crypto/layer/tor1.ts';
 import { Malformed } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { joinChannel, sendCell } from './cell-queue.ts';
+import { admitsCircuit } from './circuit-dos.ts';
 import { CREATING, NO_LEG, OPEN, OWNED, PREV } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING, sendDestroy } from './close.ts';
 import type { WaitingOnion } from './onion-queue.ts';
@@ -64,6 +65,10 @@ function admit(plane: CircuitPlane, channel: Channel, circId: number): boolean {
   if (plane.hibernating) {
     plane.counters.add(Counter.circuit_create_hibernating, 1);
     sendDestroy(plane, channel, circId, DestroyReason.HIBERNATING);
+    return false;
+  }
+  if (!admitsCircuit(plane, channel)) {
+    sendDestroy(plane, channel, circId, DestroyReason.RESOURCELIMIT);
     return false;
   }
   return hasRoom(plane, channel, circId);

@@ -6,6 +6,7 @@ import type { Slab } from '../bytes/slab.ts';
 import type { Channel } from '../channel/channel.ts';
 import type { ChannelTable } from '../channel/channel-table.ts';
 import type { Curve25519KeyPair } from '../crypto/curve25519.ts';
+import type { DosTable } from '../shm/dos-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Roster } from '../shm/roster.ts';
@@ -63,6 +64,7 @@ export interface CircuitPlane {
   readonly ports: (RingPort | null)[];
   readonly roster: Roster;
   readonly counters: Scoreboard;
+  readonly dos: DosTable;
   readonly random: RandomPool;
   readonly onionQueue: OnionQueue;
   readonly oom: Oom;

@@ -9,6 +9,7 @@ import { getCommand } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
+import { noteQueueKill } from './circuit-dos.ts';
 import { NEXT, NO_LEG, OWNED, PREV, ringPort } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING } from './close.ts';
 import { onLegReady, onOpenLeg, takeCreated2 } from './extend.ts';
@@ -62,6 +63,8 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
     onLegReady(plane, port.worker, row, generation, attempt, words[w + 4]!, words[w + 5]!);
   } else if (kind === SlotKind.LEG_DESTROY) {
     takeDestroy(plane, port, row, generation, attempt, words[w + 4]!);
+  } else if (kind === SlotKind.LEG_QUEUE_FULL) {
+    if (legBehind(plane, port, row, generation, attempt) !== NO_LEG) noteQueueKill(plane, row);
   }
 }
 

@@ -9,6 +9,7 @@
  * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2 body.
  * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
+ * - LEG_QUEUE_FULL: to (row, generation, attempt), before the LEG_DESTROY: the queue away from the client was full.
  * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
  */
 import { copyCell } from '../cell/cell.ts';

@@ -13,6 +13,7 @@ import { type LogRecord, log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Bandwidth } from '../shm/bandwidth.ts';
 import { Doorbell } from '../shm/doorbell.ts';
+import { DosTable } from '../shm/dos-table.ts';
 import type {
   LentListener,
   LetterToMain,
@@ -90,6 +91,7 @@ export class Supervisor {
   private readonly shared: SharedBlocks;
   private readonly roster: Roster;
   private readonly halfOpen: AddressTable;
+  private readonly dos: DosTable;
   private readonly seats: Seat[] = [];
   private readonly rings: SharedArrayBuffer[][] = [];
   private readonly waiting = new Map<string, Waiting>();
@@ -117,6 +119,7 @@ export class Supervisor {
       halfOpen: AddressTable.create(workers),
       bandwidth: Bandwidth.create(workers, monotonicMs()),
       memory: MemoryLedger.create(workers),
+      dos: DosTable.create(workers),
     };
     this.scoreboard = new Scoreboard(this.shared.scoreboard, workers);
     this.memory = new MemoryLedger(this.shared.memory, workers);
@@ -124,6 +127,7 @@ export class Supervisor {
     this.halfOpen = new AddressTable(this.shared.halfOpen, workers);
     this.bandwidth = new Bandwidth(this.shared.bandwidth);
     this.bandwidth.setLimits(config.options);
+    this.dos = new DosTable(this.shared.dos, workers);
     for (let from = 0; from < workers; from++) {
       this.rings.push([]);
       for (let to = 0; to < workers; to++) this.rings[from]!.push(to === from ? NO_RING : this.makeRing());
@@ -347,6 +351,7 @@ export class Supervisor {
     // At once: survivors may wait for such a lock, and so may the burial of one that died before.
     this.roster.freeLocks(index);
     this.halfOpen.freeLocks(index);
+    this.dos.freeLocks(index);
     for (const waiting of this.waiting.values()) {
       waiting.missing.delete(index);
       if (waiting.missing.size === 0) waiting.done();
@@ -368,7 +373,9 @@ export class Supervisor {
   private async replace(index: number): Promise<void> {
     const seat = this.seats[index]!;
     await this.tellAll({ kind: 'detach', generation: this.generation(), worker: index }, index);
-    while (!this.roster.dropWorker(index) || !this.halfOpen.dropWorker(index)) await Bun.sleep(DROP_RETRY_MS);
+    for (const shared of [this.roster, this.halfOpen, this.dos]) {
+      while (!shared.dropWorker(index)) await Bun.sleep(DROP_RETRY_MS);
+    }
     this.memory.dropWorker(index);
     settleDead(this.scoreboard, new Scoreboard(this.shared.scoreboard, index), index);
     this.takeBack(seat);

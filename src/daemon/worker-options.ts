@@ -8,6 +8,7 @@ import type { ParamName } from '../netdoc/consensus-params.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
+import { dosLimits } from './dos-limits.ts';
 
 /** Handshakes under way that one address may have. */
 const HALF_OPEN_PER_ADDRESS = 64;
@@ -95,6 +96,8 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     onionQueueCutoffMs: param('onion_queue_wait_cutoff') * 1000,
     circQueueCellsMax: param('circ_max_cell_queue_size'),
     circuitPriorityHalfLifeMs: options.circuitPriorityHalfLifeMs ?? param('CircuitPriorityHalflifeMsec'),
+    circQueueCellsMaxOut: param('circ_max_cell_queue_size_out'),
+    dos: dosLimits(options.dos, param),
     circuitsPerRelayMax: CIRCUITS_PER_RELAY,
     circuitsPerClientMax: CIRCUITS_PER_CLIENT,
     circuitsMax: CIRCUITS_OF_WORKER,

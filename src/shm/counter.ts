@@ -159,6 +159,19 @@ export const COUNTER_NAMES = [
   'oom_rounds',
   'oom_cell_bytes',
   'oom_links_closed',
+  // Links refused to addresses, and to IPv6 prefixes, that are marked or have too many; marks made; no room to watch one.
+  'dos_link_refused_marked',
+  'dos_link_refused_concurrent',
+  'dos_link_refused_net_marked',
+  'dos_link_refused_net_concurrent',
+  'dos_link_marks',
+  'dos_no_room',
+  // Circuits refused to marked addresses; marks made for too many circuits, and for full queues.
+  'dos_circuit_refused',
+  'dos_circuit_marks',
+  'dos_queue_marks',
+  // The part of the circuits killed by a full queue whose queue was the one away from the client.
+  'circuit_queue_limit_killed_out',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -141,7 +141,7 @@ export class DosTable {
    * @param worker whose links we count; the number of workers on the main thread, which counts nothing
    * @param random numbers from 0 to 1, to make the end of a mark hard to guess
    */
-  constructor(sab: SharedArrayBuffer, worker: number, random: () => number = Math.random) {
+  constructor(sab: SharedArrayBuffer, worker: number, random: () => number = fresh) {
     this.#words = new Int32Array(sab);
     this.#tokens = new Float32Array(sab);
     this.#times = new Float64Array(sab);
@@ -444,6 +444,10 @@ export class DosTable {
       this.#level(at, CIRCUIT_TOKENS, circuitRate, circuitBurst, share, nowMs) / (circuitBurst * share);
     return Math.min(connect, circuit) - (this.#kills(at, nowMs, limits) > 0 ? 1 : 0);
   }
+}
+
+function fresh(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32;
 }
 
 /** Counts keep entries at even words, for the sake of the times. */

@@ -7,6 +7,7 @@
  */
 import type { Endpoint } from '../bytes/address.ts';
 import type { LogRecord } from '../log.ts';
+import type { DosLimits } from './dos-table.ts';
 import type { LinkCredentials } from './link-credentials.ts';
 
 /** The onion keys a worker answers CREATE2 with: 32-byte secrets and publics. */
@@ -38,6 +39,10 @@ export interface WorkerOptions {
   readonly circQueueCellsMax: number;
   /** In so long a circuit's past cells come to count half, where circuits compete for a link. */
   readonly circuitPriorityHalfLifeMs: number;
+  /** The same for the queue away from the client. */
+  readonly circQueueCellsMaxOut: number;
+  /** What a client's address may do. */
+  readonly dos: DosLimits;
   /** Circuits that one relay, and one client, may make on one of their links. */
   readonly circuitsPerRelayMax: number;
   readonly circuitsPerClientMax: number;
@@ -94,6 +99,7 @@ export interface SharedBlocks {
   readonly halfOpen: SharedArrayBuffer;
   readonly bandwidth: SharedArrayBuffer;
   readonly memory: SharedArrayBuffer;
+  readonly dos: SharedArrayBuffer;
 }
 
 /** A block of `shm/relay-index`. */

@@ -23,7 +23,14 @@ import { assert } from '../fault.ts';
 import type { Doorbell } from './doorbell.ts';
 
 /** What a slot carries; everything but CELL and RELAY_MESSAGE is a control kind. */
-export const SlotKind = { CELL: 1, RELAY_MESSAGE: 2, OPEN_LEG: 3, LEG_READY: 4, LEG_DESTROY: 5 } as const;
+export const SlotKind = {
+  CELL: 1,
+  RELAY_MESSAGE: 2,
+  OPEN_LEG: 3,
+  LEG_READY: 4,
+  LEG_DESTROY: 5,
+  LEG_QUEUE_FULL: 6,
+} as const;
 
 /** The slot header: eight 32-bit words, the kind first. What the others mean is the users' affair. */
 export const SLOT_HEADER_BYTES = 32;

@@ -120,29 +120,29 @@ DisableOOSCheck | boolean | 1 | later
   Do not close links when file descriptors run out.
 __DisableSignalHandlers | boolean | 0 | later restart
   Leave signals alone because another program owns the process.
-DoSCircuitCreationBurst | count | 0 | later
+DoSCircuitCreationBurst | count | 0 | acts
   Circuits that one address may create at once; 0 follows the consensus.
-DoSCircuitCreationDefenseTimePeriod | interval | 0 | later
+DoSCircuitCreationDefenseTimePeriod | interval | 0 | acts
   How long an address that created too many circuits is refused; 0 follows the consensus.
-DoSCircuitCreationDefenseType | integer | 0 | later
+DoSCircuitCreationDefenseType | integer | 0 | acts
   What happens to too many circuits: 1 nothing, 2 refuse; 0 follows the consensus.
-DoSCircuitCreationEnabled | auto-boolean | auto | later
+DoSCircuitCreationEnabled | auto-boolean | auto | acts
   Defend against clients that create too many circuits; auto follows the consensus, as for all DoS options.
-DoSCircuitCreationMinConnections | count | 0 | later
-  Links from one address from which circuit creation is watched; 0 follows the consensus.
-DoSCircuitCreationRate | count | 0 | later
+DoSCircuitCreationMinConnections | count | 0 | acts
+  Links from one address from which on its circuits are judged; 0 follows the consensus.
+DoSCircuitCreationRate | count | 0 | acts
   Circuits per second that one address may create; 0 follows the consensus.
-DoSConnectionConnectBurst | count | 0 | later
+DoSConnectionConnectBurst | count | 0 | acts
   Links that one address may open at once; 0 follows the consensus.
-DoSConnectionConnectDefenseTimePeriod | interval | 0 | later
+DoSConnectionConnectDefenseTimePeriod | interval | 0 | acts
   How long an address that opened too many links is refused; 0 follows the consensus.
-DoSConnectionConnectRate | count | 0 | later
+DoSConnectionConnectRate | count | 0 | acts
   Links per second that one address may open; 0 follows the consensus.
-DoSConnectionDefenseType | integer | 0 | later
+DoSConnectionDefenseType | integer | 0 | acts
   What happens to too many links: 1 nothing, 2 close; 0 follows the consensus.
-DoSConnectionEnabled | auto-boolean | auto | later
+DoSConnectionEnabled | auto-boolean | auto | acts
   Defend against too many links from one address.
-DoSConnectionMaxConcurrentCount | count | 0 | later
+DoSConnectionMaxConcurrentCount | count | 0 | acts
   Links that one address may hold at a time; 0 follows the consensus.
 DoSRefuseSingleHopClientRendezvous | auto-boolean | auto | later
   Refuse to be the rendezvous point of a client that is linked directly.

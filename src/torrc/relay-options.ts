@@ -4,6 +4,7 @@
  * A plain frozen object of plain values, so that it can be compared and lettered. Made only by `validate.ts`.
  */
 
+import type { DosSettings } from './dos-options.ts';
 import type { LogRule } from './log-line.ts';
 import type { OrPort } from './port.ts';
 
@@ -104,6 +105,9 @@ export interface RelayOptions {
   readonly perConnBwRate: number;
   readonly perConnBwBurst: number;
   readonly countPrivateBandwidth: boolean;
+
+  /** Defences against clients that ask for too much. */
+  readonly dos: DosSettings;
 
   /** `file:line` of the last line of each option that was set, by canonical name. */
   readonly places: Readonly<Record<string, string>>;

@@ -8,6 +8,7 @@
 import { parseIp } from '../bytes/address.ts';
 import { OperatorError } from '../fault.ts';
 import { type Assignment, assignLayers, canonicalValue } from './assign.ts';
+import { readDosSettings } from './dos-options.ts';
 import { type TorrcLine, whereOf } from './line.ts';
 import { parseLogLine } from './log-line.ts';
 import { OPTIONS, optionSpec } from './option-table.ts';
@@ -76,6 +77,7 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
     ...processFields(values, expand, warnings),
     ...testingFields(values),
     ...bandwidthFields(values),
+    dos: readDosSettings(values, warnings),
     places: Object.freeze(placesOf(assignment)),
     explicit: Object.freeze([...assignment.settings.keys()].sort()),
     values: Object.freeze(canonicalValues(assignment)),

@@ -32,6 +32,7 @@ import { RingPort } from '../circuit/ring-port.ts';
 import { RefusingEdge } from '../edge/edge.ts';
 import type { AddressTable } from '../shm/address-table.ts';
 import type { Bandwidth } from '../shm/bandwidth.ts';
+import type { DosTable } from '../shm/dos-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { Memory, type MemoryLedger } from '../shm/memory-ledger.ts';
@@ -70,6 +71,7 @@ export interface DataPlaneConfig {
   readonly memory: MemoryLedger;
   /** Let every other worker take a turn soon. */
   readonly wakeOthers: () => void;
+  readonly dos: DosTable;
   readonly options: WorkerOptions;
   readonly credentials: LinkCredentials;
   readonly keys: CircuitKeys;
@@ -140,6 +142,7 @@ export class DataPlane {
         roster,
         relayIndex: () => this.plane.relayIndex,
         halfOpen: config.halfOpen,
+        dos: config.dos,
         counters,
         wheel: this.wheel,
         padding: this.padding,
@@ -173,6 +176,7 @@ export class DataPlane {
       ports,
       roster: config.roster,
       counters: config.counters,
+      dos: config.dos,
       random: config.random,
       onionQueue: new OnionQueue(),
       oom: new Oom(config.memory, config.wakeOthers, config.clock),

@@ -17,6 +17,7 @@ import { log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Bandwidth } from '../shm/bandwidth.ts';
 import { Doorbell } from '../shm/doorbell.ts';
+import { DosTable } from '../shm/dos-table.ts';
 import type {
   LetterToWorker,
   OnionKeysLetter,
@@ -71,6 +72,7 @@ export class Loop {
   constructor(letter: StartLetter) {
     this.worker = letter.worker;
     const { shared, worker } = letter;
+    const random = new RandomPool();
     this.counters = new Scoreboard(shared.scoreboard, worker);
     for (let i = 0; i < letter.workers; i++) this.bells.push(new Doorbell(shared.doorbells, i));
     this.data = new DataPlane({
@@ -84,10 +86,11 @@ export class Loop {
       memory: new MemoryLedger(shared.memory, worker),
       wakeOthers: () => this.wakeOthers(),
       collectGarbage: () => Bun.gc(process.env['GCM'] === 'sync'),
+      dos: new DosTable(shared.dos, worker, () => random.u32() / 2 ** 32),
       options: letter.options,
       credentials: letter.credentials,
       keys: circuitKeys(letter.credentials, letter.onionKeys),
-      random: new RandomPool(),
+      random,
       clock: () => this.clock.read(),
       wallSec,
       beginBatch: () => this.beginBatch(),

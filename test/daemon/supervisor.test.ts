@@ -7,11 +7,13 @@ import { Bug } from '../../src/fault.ts';
 import { closeFd, isFault, listenTcpGroup } from '../../src/libc.ts';
 import { type LogRecord, setLogSink, setLogThreshold } from '../../src/log.ts';
 import { AddressTable } from '../../src/shm/address-table.ts';
+import { ConnectVerdict, DosTable } from '../../src/shm/dos-table.ts';
 import type { OnionKeysLetter, WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
 import { Roster } from '../../src/shm/roster.ts';
 import { Counter } from '../../src/shm/scoreboard.ts';
 import { lock } from '../../src/shm/spin-lock.ts';
+import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import { Order } from './fake-worker.ts';
 
 const WORKER = new URL('./fake-worker.ts', import.meta.url).href;
@@ -133,7 +135,7 @@ test('two deaths at once, and one of them again before it is ready', async () =>
 test('two deaths at once, of which the second held every lock', async () => {
   const { supervisor } = make(3);
   await supervisor.start();
-  const { roster, halfOpen } = supervisor['shared'];
+  const { roster, halfOpen, dos } = supervisor['shared'];
   // The first has a row that only the lock's holder could take out of its chain, and an address counted.
   const row = { rsaId: new Uint8Array(20).fill(1), ed25519Id: null, address: LOOPBACK, port: 1, slot: 0 };
   const rest = { generation: 0, state: 'open', inbound: false, canonical: false, createdMs: 0 } as const;
@@ -143,12 +145,16 @@ test('two deaths at once, of which the second held every lock', async () => {
   for (let stripe = 0; stripe < 64; stripe++) lock(rosterWords, 16 + 16 * stripe, 2);
   const addressWords = new Int32Array(halfOpen);
   for (let bucket = 0; bucket < addressWords[0]!; bucket++) lock(addressWords, 16 + bucket, 2);
+  expect(new DosTable(dos, 1).connect(LOOPBACK, 1, DOS_LIMITS)).toBe(ConnectVerdict.ADMITTED);
+  const dosWords = new Int32Array(dos);
+  for (let bucket = 0; bucket < dosWords[0]!; bucket++) lock(dosWords, 16 + bucket, 2);
   supervisor.kill(1);
   await until(() => count('Worker 1 died') === 1);
   supervisor.kill(2);
   await until(() => count('Worker 1 is back') === 1 && count('Worker 2 is back') === 1);
   expect(new Roster(roster, 3).count().open).toBe(0);
   expect(new AddressTable(halfOpen, 3).total()).toBe(0);
+  expect(new DosTable(dos, 3).connectionsOf(LOOPBACK)).toBe(0);
 }, 30_000);
 
 test('deaths without end lend every successor a socket and leave no descriptor behind', async () => {

@@ -156,5 +156,6 @@ export function expectNothingLeft(relay: SimRelay): void {
     }
   }
   const { dialling, open, bad } = relay.roster.count();
+  check(relay.dos.total() === 0, `${relay.dos.total()} links counted for addresses`);
   check(dialling + open + bad === 0, `roster: ${dialling} dialling, ${open} open, ${bad} bad`);
 }

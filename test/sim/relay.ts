@@ -6,6 +6,7 @@ import type { CircuitKeys } from '../../src/circuit/plane.ts';
 import { RandomPool } from '../../src/circuit/random-pool.ts';
 import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { AddressTable } from '../../src/shm/address-table.ts';
+import { DosTable } from '../../src/shm/dos-table.ts';
 import type { WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
 import { MemoryLedger } from '../../src/shm/memory-ledger.ts';
@@ -14,6 +15,7 @@ import { Ring } from '../../src/shm/ring.ts';
 import { Roster } from '../../src/shm/roster.ts';
 import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
+import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import { StubHandshake } from './stub-handshake.ts';
 import type { WireEnd, WireEvents } from './wire.ts';
 import { type Actor, eventsOf, SESSION, type World } from './world.ts';
@@ -33,6 +35,8 @@ export const OPTIONS: WorkerOptions = {
   maxOnionQueueDelayMs: 1750,
   onionQueueCutoffMs: 5000,
   circQueueCellsMax: 2500,
+  circQueueCellsMaxOut: 2500,
+  dos: DOS_LIMITS,
   circuitsPerRelayMax: 10_000,
   circuitsPerClientMax: 10_000,
   circuitsMax: 100_000,
@@ -62,6 +66,11 @@ export interface SimRelayConfig {
   readonly ringSlots?: number;
   readonly options?: Partial<WorkerOptions>;
   readonly relayIndex?: RelayIndex;
+}
+
+/** A test that bounds queues means both ways, unless it says so. */
+function bothQueues({ circQueueCellsMax }: Partial<WorkerOptions> = {}): Partial<WorkerOptions> {
+  return circQueueCellsMax === undefined ? {} : { circQueueCellsMaxOut: circQueueCellsMax };
 }
 
 /** Credentials of which only the identities are real. */
@@ -106,6 +115,7 @@ export class SimWorker implements Actor {
       wakeOthers: () => {
         for (const other of relay.workers) if (other !== this) other.wake();
       },
+      dos: new DosTable(relay.dosBlock, worker, () => prng.u32() / 2 ** 32),
       options,
       credentials: relay.credentials,
       keys: relay.keys,
@@ -167,6 +177,8 @@ export class SimRelay {
   readonly halfOpenBlock: SharedArrayBuffer;
   readonly memoryBlock: SharedArrayBuffer;
   readonly memory: MemoryLedger;
+  readonly dosBlock: SharedArrayBuffer;
+  readonly dos: DosTable;
   readonly roster: Roster;
   private readonly board: Scoreboard;
   /** Which worker takes the next connection; null draws one. */
@@ -193,9 +205,11 @@ export class SimRelay {
     this.halfOpenBlock = AddressTable.create(this.workerCount, 1024, world.prng.bytes(8));
     this.memoryBlock = MemoryLedger.create(this.workerCount);
     this.memory = new MemoryLedger(this.memoryBlock, this.workerCount);
+    this.dosBlock = DosTable.create(this.workerCount, 1024, world.prng.bytes(8));
+    this.dos = new DosTable(this.dosBlock, this.workerCount);
     this.board = new Scoreboard(this.scoreboard, this.workerCount);
     this.roster = new Roster(this.rosterBlock, this.workerCount);
-    const options = { ...OPTIONS, ...config.options };
+    const options = { ...OPTIONS, ...bothQueues(config.options), ...config.options };
     const index = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
     for (let i = 0; i < this.workerCount; i++) this.workers.push(new SimWorker(this, i, options, index));
     for (let a = 0; a < this.workerCount; a++) {
@@ -240,6 +254,7 @@ export class SimRelay {
       for (const other of this.workers) if (other.alive) other.detach(worker);
       this.roster.dropWorker(worker);
       this.memory.dropWorker(worker);
+      this.dos.dropWorker(worker);
     });
   }
 
