@@ -26,6 +26,7 @@ import { COMMIT, VERSION } from '../version.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
 import { openDirectories } from './directories.ts';
 import { DirectorySide } from './directory-side.ts';
+import { dosLimits } from './dos-limits.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
 import { LogWriter, logFormat, type PreparedLogs, rulesFor } from './log-writer.ts';
@@ -340,6 +341,7 @@ export class Daemon {
       listed: this.options.publishServerDescriptor === 'none' ? null : (listing?.listed ?? null),
       workers: this.workers,
       workersRestarted: this.supervisor.restarts,
+      dos: dosLimits(this.options.dos, (name) => this.directory.network.param(name)),
     });
   }
 

@@ -3,8 +3,9 @@
  */
 import type { UploadState } from '../directory/publisher.ts';
 import { log } from '../log.ts';
+import type { DosLimits } from '../shm/dos-table.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
-import { type HandshakeCount, heartbeatLines } from '../stats/heartbeat.ts';
+import { type DefenceCounts, type HandshakeCount, heartbeatLines } from '../stats/heartbeat.ts';
 
 /** Facts that are not counters. */
 export interface Vitals {
@@ -13,6 +14,8 @@ export interface Vitals {
   readonly listed: boolean | null;
   readonly workers: number;
   readonly workersRestarted: number;
+  /** The defences that are on. */
+  readonly dos: Pick<DosLimits, 'connectionsWatched' | 'circuitsWatched'>;
 }
 
 type CounterName = keyof typeof Counter;
@@ -62,8 +65,24 @@ export class VitalSigns {
       dialledIpv6: this.total('links_dialled_ipv6'),
       cellsRelayed: this.total('cells_relayed'),
       handshakes,
+      defences: this.defences(vitals.dos),
     });
     for (const line of lines) log.notice('heartbeat', line);
+  }
+
+  private defences(dos: Vitals['dos']): DefenceCounts {
+    return {
+      watchesCircuits: dos.circuitsWatched,
+      watchesLinks: dos.connectionsWatched,
+      circuitsRefused: this.total('dos_circuit_refused'),
+      circuitMarks: this.total('dos_circuit_marks'),
+      queueMarks: this.total('dos_queue_marks'),
+      linkMarks: this.total('dos_link_marks'),
+      linksRefusedConcurrent:
+        this.total('dos_link_refused_concurrent') + this.total('dos_link_refused_net_concurrent'),
+      linksRefusedMarked: this.total('dos_link_refused_marked') + this.total('dos_link_refused_net_marked'),
+      circuitsKilledByQueue: this.total('circuit_queue_limit_killed'),
+    };
   }
 
   /** Log every counter that has counted something, and how our uploads went, or why there are none. */

@@ -20,11 +20,28 @@ export interface HeartbeatCounters {
   readonly cellsRelayed: number;
   /** Onion handshakes asked of us and answered, by kind, since the last heartbeat. */
   readonly handshakes: readonly HandshakeCount[];
+  readonly defences: DefenceCounts;
   /** Whether we should be in the consensus, and are: null when we do not publish or hold no live consensus. */
   readonly listed: boolean | null;
   readonly workers: number;
   /** Workers that died and were started again. */
   readonly workersRestarted: number;
+}
+
+/** What the defences against clients that ask for too much have done, since the start. */
+export interface DefenceCounts {
+  /** Whether they are on now. */
+  readonly watchesCircuits: boolean;
+  readonly watchesLinks: boolean;
+  readonly circuitsRefused: number;
+  /** How often an address or prefix was marked: for too many circuits, for full queues, for opening links too fast. */
+  readonly circuitMarks: number;
+  readonly queueMarks: number;
+  readonly linkMarks: number;
+  /** Links of addresses that had too many, and of marked ones. */
+  readonly linksRefusedConcurrent: number;
+  readonly linksRefusedMarked: number;
+  readonly circuitsKilledByQueue: number;
 }
 
 /** One kind of onion handshake. */
@@ -52,6 +69,7 @@ export function heartbeatLines(counters: HeartbeatCounters): string[] {
     const kinds = asked.map((kind) => `${kind.answered}/${kind.asked} ${kind.name}`).join(', ');
     lines.push(`Heartbeat: onion handshakes answered since the last heartbeat: ${kinds}.`);
   }
+  lines.push(defenceLine(counters.defences));
   if (counters.workersRestarted > 0) {
     lines.push(
       `Heartbeat: ${plural(counters.workersRestarted, 'worker')} of ${counters.workers} died and ` +
@@ -59,6 +77,22 @@ export function heartbeatLines(counters: HeartbeatCounters): string[] {
     );
   }
   return lines;
+}
+
+/** Counts only: who was refused is nobody's affair. */
+function defenceLine(defences: DefenceCounts): string {
+  const { watchesCircuits, watchesLinks } = defences;
+  const circuits = watchesCircuits
+    ? `${plural(defences.circuitsRefused, 'circuit')} refused, ${plural(defences.circuitMarks, 'mark')} for too many ` +
+      `circuits and ${defences.queueMarks} for full queues`
+    : 'DoSCircuitCreationEnabled is off';
+  const links = watchesLinks
+    ? `${plural(defences.linksRefusedConcurrent, 'link')} over the limit refused, ` +
+      `${plural(defences.linkMarks, 'mark')} for opening links too fast, ` +
+      `${plural(defences.linksRefusedMarked, 'link')} refused for one`
+    : 'DoSConnectionEnabled is off';
+  const killed = plural(defences.circuitsKilledByQueue, 'circuit');
+  return `Heartbeat: DoS defences since the start: ${killed} killed with too many cells; ${circuits}; ${links}.`;
 }
 
 /** Print a duration as `6:00 hours`, `1 day 0:30 hours` or `12 days 3:05 hours`. */

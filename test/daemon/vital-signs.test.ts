@@ -18,7 +18,13 @@ afterEach(() => {
   setLogThreshold(null);
 });
 
-const FACTS = { uptimeSec: 3600, listed: null, workers: 2, workersRestarted: 0 };
+const FACTS = {
+  uptimeSec: 3600,
+  listed: null,
+  workers: 2,
+  workersRestarted: 0,
+  dos: { connectionsWatched: true, circuitsWatched: true },
+};
 
 function boards(): [Scoreboard, Scoreboard, Scoreboard] {
   const sab = Scoreboard.create(2);
@@ -44,6 +50,31 @@ test('handshakes count from one heartbeat to the next, all else from the start',
   vitals.heartbeat(FACTS);
   expect(said.join('\n')).not.toContain('ntor');
   expect(said.join('\n')).toContain('4 circuits');
+});
+
+test('what the defences against clients did is told in one line, by counts alone', () => {
+  const [first, second, main] = boards();
+  const vitals = new VitalSigns(main);
+  for (const [name, count] of [
+    ['dos_circuit_refused', 11],
+    ['dos_circuit_marks', 2],
+    ['dos_queue_marks', 1],
+    ['dos_link_marks', 3],
+    ['dos_link_refused_concurrent', 20],
+    ['dos_link_refused_net_concurrent', 5],
+    ['dos_link_refused_marked', 40],
+    ['dos_link_refused_net_marked', 4],
+    ['circuit_queue_limit_killed', 7],
+  ] as const) {
+    first.add(Counter[name], count - 1);
+    second.add(Counter[name], 1);
+  }
+  vitals.heartbeat(FACTS);
+  expect(said.filter((line) => line.includes('DoS'))).toEqual([
+    'heartbeat Heartbeat: DoS defences since the start: 7 circuits killed with too many cells; 11 circuits refused, ' +
+      '2 marks for too many circuits and 1 for full queues; 25 links over the limit refused, ' +
+      '3 marks for opening links too fast, 44 links refused for one.',
+  ]);
 });
 
 test('what a dead worker held is closed, and only that', () => {

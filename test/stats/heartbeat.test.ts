@@ -16,6 +16,17 @@ const COUNTERS = {
     { name: 'ntor', asked: 10, answered: 9 },
     { name: 'ntor_v3', asked: 0, answered: 0 },
   ],
+  defences: {
+    watchesCircuits: false,
+    watchesLinks: false,
+    circuitsRefused: 0,
+    circuitMarks: 0,
+    queueMarks: 0,
+    linkMarks: 0,
+    linksRefusedConcurrent: 0,
+    linksRefusedMarked: 0,
+    circuitsKilledByQueue: 1,
+  },
   listed: null,
   workers: 2,
   workersRestarted: 0,
@@ -26,13 +37,15 @@ test('the heartbeat says what an operator asks first', () => {
     'Heartbeat: up 6:02 hours, with 1 circuit and 12 links open. Sent 1.50 MB and received 3.00 GB; ' +
       'relayed 1000 cells. Links accepted: 7 over IPv4 and 1 over IPv6; made: 4 over IPv4 and 0 over IPv6.',
     'Heartbeat: onion handshakes answered since the last heartbeat: 9/10 ntor.',
+    'Heartbeat: DoS defences since the start: 1 circuit killed with too many cells; ' +
+      'DoSCircuitCreationEnabled is off; DoSConnectionEnabled is off.',
   ]);
 });
 
 test('not being listed and workers that died get lines of their own', () => {
   const lines = heartbeatLines({ ...COUNTERS, handshakes: [], listed: false, workersRestarted: 1 });
   expect(lines[0]).toContain('does not list this relay');
-  expect(lines[2]).toContain('1 worker of 2 died and was started again');
+  expect(lines[3]).toContain('1 worker of 2 died and was started again');
 });
 
 test('durations and sizes are printed for people', () => {
