@@ -174,8 +174,16 @@ export interface Listening {
   stop(): void;
 }
 
-/** Accept TLS connections on a listening fd. The fd is ours from here on. */
-export function listenOn<L>(fd: number, credentials: LinkCredentials, events: LinkEvents<L>): Listening {
+/**
+ * Accept TLS connections on a listening fd. The fd is ours from here on. `onConnection` hears of each connection, when
+ * it is taken or refused; if it stops the listener, those who wait stay in the queue of the socket.
+ */
+export function listenOn<L>(
+  fd: number,
+  credentials: LinkCredentials,
+  events: LinkEvents<L>,
+  onConnection: () => void = () => {},
+): Listening {
   const options = {
     fd,
     tls: { key: credentials.tlsKeyPem, cert: credentials.tlsCertPem },
@@ -189,6 +197,7 @@ export function listenOn<L>(fd: number, credentials: LinkCredentials, events: Li
         const link = remote === null ? null : events.onAccept(new SocketWire(socket), remote, credentials);
         if (link === null) socket.terminate();
         else socket.data.link = link;
+        onConnection();
       }),
     },
   };

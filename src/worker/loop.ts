@@ -30,7 +30,7 @@ import { MemoryLedger } from '../shm/memory-ledger.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
-import { Scoreboard } from '../shm/scoreboard.ts';
+import { Counter, Scoreboard } from '../shm/scoreboard.ts';
 import { BatchClock, wallSec } from '../time/clock.ts';
 import { DataPlane } from './data-plane.ts';
 import { Listeners } from './listeners.ts';
@@ -49,7 +49,13 @@ export class Loop {
   readonly counters: Scoreboard;
   private readonly clock = new BatchClock();
   private readonly bells: Doorbell[] = [];
-  private readonly listeners = new Listeners((fd, credentials) => listenOn(fd, credentials, this.links));
+  private readonly listeners = new Listeners(
+    (fd, credentials, onConnection) => listenOn(fd, credentials, this.links, onConnection),
+    () => {
+      this.counters.add(Counter.listeners_paused, 1);
+      this.beginBatch();
+    },
+  );
   private armed = false;
   private flushTimer: ReturnType<typeof setTimeout> | null = null;
   /** Runs while a link waits for bandwidth. */
@@ -85,6 +91,7 @@ export class Loop {
       bandwidth: new Bandwidth(shared.bandwidth),
       memory: new MemoryLedger(shared.memory, worker),
       wakeOthers: () => this.wakeOthers(),
+      collectGarbage: () => { const t = performance.now(); Bun.gc(true); if (process.env['GCM']) log.notice('general', `gc ${this.worker} ${(performance.now() - t).toFixed(1)}`); },
       collectGarbage: () => Bun.gc(process.env['GCM'] === 'sync'),
       dos: new DosTable(shared.dos, worker, () => random.u32() / 2 ** 32),
       options: letter.options,
@@ -130,6 +137,7 @@ export class Loop {
     const left = this.data.work();
     this.flush();
     this.data.publishRings();
+    this.listeners.nextTurn();
     this.armed = false;
     if (this.refillTimer === null && this.data.throttle.isWaiting) {
       this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);

@@ -3,6 +3,7 @@
  * traffic at a pace; the table shows that traffic before, during and after, the relay's memory, and what it counted.
  *
  *   bun test/bench/floods.ts [--against tor] [--only a,b] [--seconds N] [--megabytes-per-sec N] [--nice N] [--bound R]
+ *     [--attackers N] [--rate CONNECTS-PER-SECOND]
  *
  * Honest traffic is paced (40 MB/s of cells unless told otherwise) and comes from 127.0.0.1, attacks from 127.0.0.66
  * by a process of the lowest priority: on one machine an attacker must not be measured by the CPU that he himself
@@ -10,10 +11,11 @@
  * bound, or a cell is lost.
  */
 import { parseArgs } from 'node:util';
-import { AttackProcess } from './attacks/attack-process.ts';
+import { AttackProcess, attackAddress } from './attacks/attack-process.ts';
 import { ATTACK_NAMES, type AttackName } from './attacks/catalogue.ts';
 import { HonestLoad } from './honest-load.ts';
 import { startTarget, type Target, type TargetKind } from './target.ts';
+import { readVitals } from './vitals.ts';
 
 const BOUND = 0.7;
 const PLAN = { circuits: 40, connections: 4 };
@@ -46,6 +48,10 @@ interface Options {
   readonly seconds: number;
   readonly bytesPerSec: number;
   readonly nice: number;
+  /** Processes that attack, each from an address of its own. */
+  readonly attackers: number;
+  /** Connections per second and attacker, where an attack is one of connections; null: the usual. */
+  readonly rate: number | null;
   readonly workers: number;
   readonly bound: number;
   readonly json: boolean;
@@ -65,6 +71,8 @@ function readOptions(): Options {
       seconds: { ...text, default: '6' },
       'megabytes-per-sec': { ...text, default: '40' },
       nice: { ...text, default: '19' },
+      attackers: { ...text, default: '1' },
+      rate: text,
       workers: { ...text, default: '2' },
       bound: { ...text, default: String(BOUND) },
       json: { type: 'boolean', default: false },
@@ -81,6 +89,8 @@ function readOptions(): Options {
     seconds: Number(values.seconds),
     bytesPerSec: Number(values['megabytes-per-sec']) * 1e6,
     nice: Number(values.nice),
+    attackers: Number(values.attackers),
+    rate: values.rate === undefined ? null : Number(values.rate),
     workers: Number(values.workers),
     bound: Number(values.bound),
     json: values.json,
@@ -89,23 +99,9 @@ function readOptions(): Options {
 
 const TRAFFIC = /^(bytes|cells|channel_padding|channels_opened|links_accepted)/;
 
-/** Ask ours for its counters (USR1); C tor has none to compare. */
-async function readCounters(target: Target): Promise<Map<string, number>> {
-  const counters = new Map<string, number>();
-  if (target.kind === 'tor') return counters;
-  const from = target.log().length;
-  process.kill(target.pid, 'SIGUSR1');
-  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 50) {
-    await Bun.sleep(50);
-    const match = /(?:Counters: (.*)|All counters are 0)\.\n/.exec(target.log().slice(from));
-    if (match === null) continue;
-    for (const entry of match[1]?.split(', ') ?? []) {
-      const [name, count] = entry.split(' ');
-      counters.set(name!, Number(count));
-    }
-    break;
-  }
-  return counters;
+/** Read the counters of ours; C tor has none to compare. */
+async function readCounters(target: Target): Promise<ReadonlyMap<string, number>> {
+  return target.kind === 'tor' ? new Map() : (await readVitals(target)).counters;
 }
 
 /** Keeps the highest RSS. */
@@ -124,10 +120,23 @@ class Peak {
   }
 }
 
+/** End attackers. Returns the sums of what they say that they did. */
+async function stopAll(attackers: AttackProcess[]): Promise<Record<string, number>> {
+  const sums: Record<string, number> = {};
+  for (const tally of await Promise.all(attackers.splice(0).map((attacker) => attacker.stop()))) {
+    for (const [name, count] of Object.entries(tally)) sums[name] = (sums[name] ?? 0) + count;
+  }
+  return sums;
+}
+
 async function runOnce(kind: TargetKind, attack: AttackName, options: Options): Promise<FloodRun> {
-  const target = await startTarget({ kind, workers: options.workers });
+  const target = await startTarget({
+    kind,
+    workers: options.workers,
+    torrc: kind === 'ours' ? ['DisableDebuggerAttachment 0'] : [],
+  });
   let honest: HonestLoad | null = null;
-  let attacker: AttackProcess | null = null;
+  const attackers: AttackProcess[] = [];
   try {
     honest = await HonestLoad.open(target.hop, { ...PLAN, bytesPerSec: options.bytesPerSec });
     honest.start();
@@ -136,13 +145,16 @@ async function runOnce(kind: TargetKind, attack: AttackName, options: Options): 
     const counted = await readCounters(target);
     const rssBefore = target.rssBytes();
     const peak = new Peak(target);
-    attacker = AttackProcess.start(attack, target.hop, {}, options.nice);
+    for (let i = 0; i < options.attackers; i++) {
+      const strength = options.rate === null ? {} : { connectsPerSec: options.rate };
+      const from = attackAddress(i);
+      attackers.push(AttackProcess.start(attack, target.hop, { ...strength, from }, options.nice));
+    }
     await Bun.sleep(RAMP_MS);
     const cpuBefore = target.cpuSec();
     const during = await honest.measure(options.seconds * 1000);
     const cpu = (target.cpuSec() - cpuBefore) / options.seconds;
-    const did = await attacker.stop();
-    attacker = null;
+    const did = await stopAll(attackers);
     await Bun.sleep(RAMP_MS);
     const after = await honest.measure(options.seconds * 500);
     const check = await honest.stop();
@@ -175,7 +187,7 @@ async function runOnce(kind: TargetKind, attack: AttackName, options: Options): 
     process.stderr.write(`the log of ${kind} ends:\n${target.log().slice(-2000)}\n`);
     throw fault;
   } finally {
-    await attacker?.stop();
+    await stopAll(attackers);
     honest?.close();
     await target.stop();
   }
@@ -217,7 +229,7 @@ async function main(): Promise<number> {
   const out = options.json ? process.stderr : process.stdout;
   out.write(
     `${PLAN.circuits} honest circuits on ${PLAN.connections} links, ${mb(options.bytesPerSec)} MB/s offered; ` +
-      `${options.seconds} s of each flood, attacker at nice ${options.nice}; ${options.workers} workers\n` +
+      `${options.seconds} s of each flood, ${options.attackers} attacker(s) at nice ${options.nice}; ${options.workers} workers\n` +
       'flood             relay  before during  after  ratio  after   CPU   RSS   max  then (MB)\n',
   );
   const runs: FloodRun[] = [];

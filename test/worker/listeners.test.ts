@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { EXIT_PORTS, OperatorError } from '../../src/fault.ts';
 import { setLogSink, setLogThreshold } from '../../src/log.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
-import { Listeners } from '../../src/worker/listeners.ts';
+import { CONNECTIONS_PER_TURN, Listeners } from '../../src/worker/listeners.ts';
 
 const EMFILE = { errno: 24, text: 'EMFILE: Too many open files' };
 const LENT = [9001, 9002].map((port, i) => ({
@@ -32,15 +32,20 @@ function rig() {
   /** What listens: fd and generation. */
   const open = new Set<string>();
   const full = new Set<number>();
+  const rigged = { connect: () => {}, pauses: 0 };
   const listeners = new Listeners(
-    (fd, credentials) => {
+    (fd, credentials, onConnection) => {
       const name = `${fd}:${credentials.generation}`;
       open.add(name);
+      rigged.connect = onConnection;
       return { stop: () => void open.delete(name) };
+    },
+    () => {
+      rigged.pauses++;
     },
     (fd) => (full.has(fd) ? EMFILE : fd + 100),
   );
-  return { listeners, open, full };
+  return { listeners, open, full, rigged };
 }
 
 test('each listens on a duplicate, and a new generation takes over from the old one', () => {
@@ -80,4 +85,35 @@ test('a worker that cannot begin says what would help', () => {
   expect(error).toBeInstanceOf(OperatorError);
   expect((error as OperatorError).exitCode).toBe(EXIT_PORTS);
   expect((error as OperatorError).message).toContain('127.0.0.1:9002');
+});
+
+test('so many are accepted in a turn, on all sockets together; the others wait for the next', () => {
+  const { listeners, open, rigged } = rig();
+  listeners.take(LENT, generation(1));
+  for (let i = 0; i < CONNECTIONS_PER_TURN - 1; i++) rigged.connect();
+  expect(open.size).toBe(2);
+  listeners.nextTurn();
+  for (let i = 0; i < CONNECTIONS_PER_TURN; i++) rigged.connect();
+  expect(open.size).toBe(0);
+  expect(rigged.pauses).toBe(1);
+  // A key that is renewed meanwhile is the one that they come back with.
+  listeners.renew(generation(2));
+  expect(open.size).toBe(0);
+  listeners.nextTurn();
+  expect([...open]).toEqual(['150:2', '151:2']);
+});
+
+test('without descriptors they come back when there are some', () => {
+  const { listeners, open, full, rigged } = rig();
+  listeners.take(LENT, generation(1));
+  for (let i = 0; i < CONNECTIONS_PER_TURN; i++) rigged.connect();
+  full.add(51);
+  listeners.nextTurn();
+  expect([...open]).toEqual(['150:1']);
+  full.clear();
+  listeners.nextTurn();
+  expect([...open].sort()).toEqual(['150:1', '151:1']);
+  listeners.close();
+  listeners.nextTurn();
+  expect(open.size).toBe(0);
 });

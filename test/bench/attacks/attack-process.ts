@@ -1,11 +1,14 @@
 /** Runs an attacker as a child process with the lowest priority: on one machine it must not fight with its victim for CPU. */
 import { join } from 'node:path';
-import type { Hop } from '../load-client.ts';
+import type { Hop } from '../../../src/load/client.ts';
 import { type AttackPlan, hex } from './attack.ts';
 import { type AttackName, STRENGTH } from './catalogue.ts';
 
-/** Where attacks come from: another address than honest traffic. */
-export const ATTACK_ADDRESS = '127.0.0.66';
+/** Where attacks come from: other addresses than honest traffic. */
+export function attackAddress(attacker = 0): string {
+  return `127.0.0.${66 + attacker}`;
+}
+
 const NICEST = 19;
 
 /** An attack that is under way. */
@@ -36,7 +39,7 @@ export class AttackProcess {
       rsaId: hex(relay.rsaId),
       ed25519Id: hex(relay.ed25519Id),
       onionKey: hex(relay.onionKey!),
-      from: ATTACK_ADDRESS,
+      from: attackAddress(),
       ...STRENGTH[name],
       ...strength,
     };
