@@ -6,6 +6,7 @@
 import type { Report } from './report.ts';
 import type { RowResult } from './run-row.ts';
 import type { Spread } from './statistics.ts';
+import { OURS } from './suite.ts';
 import { printFigure } from './table.ts';
 
 /** One bar. */
@@ -29,22 +30,22 @@ export interface Chart {
   readonly groups: readonly BarGroup[];
 }
 
-const WIDTH = 760;
-const LABEL_WIDTH = 250;
+const WIDTH = 820;
+const LABEL_WIDTH = 300;
 const RIGHT = 70;
 const TOP = 92;
 const BAR = 15;
 const BAR_GAP = 3;
 const GROUP_GAP = 16;
 const FOOT = 46;
-const TICKS = 5;
+const TICKS = 6;
 /** One colour per place in a group. */
 const COLOURS = ['#2a9d8f', '#e07a3f', '#7b6fd0', '#b0893b'];
 
-const STYLE = `text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#57606a}
-.title{font-size:17px;font-weight:600;fill:#24292f}.small{font-size:11px}
-.grid{stroke:#8c959f;stroke-opacity:.35}.axis{stroke:#8c959f}.spread{stroke:#57606a;stroke-width:1.5}
-@media(prefers-color-scheme:dark){text{fill:#9da7b1}.title{fill:#e6edf3}.spread{stroke:#c9d1d9}}`;
+/** A grey that can be read on white and on black: a page may be the one and its reader's browser set to the other. */
+const STYLE = `text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#6e7781}
+.title{font-size:17px;font-weight:600}.small{font-size:11px}
+.grid{stroke:#8c959f;stroke-opacity:.35}.axis{stroke:#8c959f}.spread{stroke:#6e7781;stroke-width:1.5}`;
 
 /** Escape text for XML; characters that XML cannot hold are dropped. */
 export function escapeXml(text: string): string {
@@ -79,11 +80,19 @@ export function chartOf(report: Report): Chart {
   };
 }
 
+/** What readers who are not at this keyboard call it. */
+function nameOf(contender: string): string {
+  return contender === OURS.name ? 'onionrelay' : contender;
+}
+
 function groupOf({ title, summaries, ratios }: RowResult): BarGroup {
   const ratio = ratios[0]?.figures.cpuPerGb;
   return {
-    label: ratio === undefined ? title : `${title}\n${Math.round(ratio * 100)} %`,
-    bars: summaries.map(({ contender, figures }) => ({ name: contender, spread: figures.cpuPerGb! })),
+    label:
+      ratio === undefined
+        ? title
+        : `${title}\n${Math.round(ratio * 100)} % of ${nameOf(summaries[1]!.contender)}`,
+    bars: summaries.map(({ contender, figures }) => ({ name: nameOf(contender), spread: figures.cpuPerGb! })),
   };
 }
 

@@ -43,18 +43,23 @@ function ratio(figure: FigureName, limit: number): Bound {
   return { figure, of: 'ratio', limit, side: 'most' };
 }
 
-function row(name: string, title: string, shape: Partial<Shape>, rest: Partial<Row>): Row {
-  const mode = shape.mode ?? 'flood';
+/** A row as it is written down: what differs from a flood of ours beside C tor. */
+interface RowSpec extends Partial<Omit<Row, 'shape'>> {
+  readonly name: string;
+  readonly title: string;
+  readonly shape?: Partial<Shape>;
+}
+
+function complete(spec: RowSpec): Row {
+  const mode = spec.shape?.mode ?? 'flood';
   return {
-    name,
-    title,
-    shape: { ...USUAL_SHAPE, ...MODE_SHAPES[mode], ...shape },
     entries: [OURS, C_TOR],
     bounds: [],
     torrc: [],
     paceShare: null,
     runsMost: Number.POSITIVE_INFINITY,
-    ...rest,
+    ...spec,
+    shape: { ...USUAL_SHAPE, ...MODE_SHAPES[mode], ...spec.shape },
   };
 }
 
@@ -62,77 +67,117 @@ function placed(name: string, placement: Placement | null, workers: number): Ent
   return { name, kind: 'ours', workers, placement };
 }
 
-/** All rows, in the order in which they are run. */
-export const ROWS: readonly Row[] = [
-  row('flood-500', '500 circuits, 4 connections, 1 next hop', {}, { bounds: [ratio('cpuPerGb', 0.45)] }),
-  row(
-    'flood-500-20',
-    '500 circuits, 4 connections, 20 next hops',
-    { nextHops: 20 },
-    { bounds: [ratio('cpuPerGb', 0.55)] },
-  ),
-  row('flood-64', '64 circuits, 4 connections', { circuits: 64 }, { bounds: [ratio('cpuPerGb', 0.5)] }),
-  row('flood-8', '8 circuits, 4 connections', { circuits: 8 }, { bounds: [ratio('cpuPerGb', 0.6)] }),
-  row('flood-1', '1 circuit', { circuits: 1, connections: 1 }, { bounds: [ratio('cpuPerGb', 0.75)] }),
-  row('paced-60', '100 in, 100 out, 60 MB/s', { mode: 'paced' }, { bounds: [ratio('cpuPerGb', 0.6)] }),
-  row('churn-ntor', 'ntor handshakes', { mode: 'churn' }, { bounds: [ratio('cpuPerCircuit', 0.8)] }),
-  row(
-    'churn-ntor-v3',
-    'ntor-v3 handshakes',
-    { mode: 'churn', handshake: 'ntor-v3' },
-    { bounds: [ratio('cpuPerCircuit', 0.8)] },
-  ),
-  row(
-    'churn-latency',
-    'latency while the onion queue is full',
-    { mode: 'churn', probes: 2000, inFlight: 8000, connections: 8, warmUpChurned: 8000 },
+const SPECS: readonly RowSpec[] = [
+  {
+    name: 'flood-500',
+    title: '500 circuits, 4 connections, 1 next hop',
+    bounds: [ratio('cpuPerGb', 0.45)],
+  },
+  {
+    name: 'flood-500-20',
+    title: '500 circuits, 4 connections, 20 next hops',
+    shape: { nextHops: 20 },
+    bounds: [ratio('cpuPerGb', 0.55)],
+  },
+  {
+    name: 'flood-64',
+    title: '64 circuits, 4 connections',
+    shape: { circuits: 64 },
+    bounds: [ratio('cpuPerGb', 0.5)],
+  },
+  {
+    name: 'flood-8',
+    title: '8 circuits, 4 connections',
+    shape: { circuits: 8 },
+    bounds: [ratio('cpuPerGb', 0.6)],
+  },
+  {
+    name: 'flood-1',
+    title: '1 circuit',
+    shape: { circuits: 1, connections: 1 },
+    bounds: [ratio('cpuPerGb', 0.75)],
+  },
+  {
+    name: 'paced-60',
+    title: '100 in, 100 out, 60 MB/s',
+    shape: { mode: 'paced' },
+    bounds: [ratio('cpuPerGb', 0.6)],
+  },
+  {
+    name: 'churn-ntor',
+    title: 'ntor handshakes',
+    shape: { mode: 'churn' },
+    bounds: [ratio('cpuPerCircuit', 0.8)],
+  },
+  {
+    name: 'churn-ntor-v3',
+    title: 'ntor-v3 handshakes',
+    shape: { mode: 'churn', handshake: 'ntor-v3' },
+    bounds: [ratio('cpuPerCircuit', 0.8)],
+  },
+  {
+    name: 'churn-latency',
+    title: 'latency while the onion queue is full',
+    shape: { mode: 'churn', probes: 2000, inFlight: 8000, connections: 8, warmUpChurned: 8000 },
+    bounds: [ratio('p99', 1)],
     // A short queue fills with fewer circuits under way.
-    { bounds: [ratio('p99', 1)], torrc: ['MaxOnionQueueDelay 250 msec'] },
-  ),
-  row('idle-5000', '5,000 idle links', { mode: 'idle' }, { bounds: [ratio('rssPerLink', 0.6)] }),
-  row(
-    'idle-15000',
-    '15,000 idle links held',
-    { mode: 'idle', links: 15_000, addresses: 150 },
-    {
-      entries: [OURS],
-      bounds: [{ figure: 'links', of: 'figure', limit: 15_000, side: 'least' }],
-      runsMost: 1,
+    torrc: ['MaxOnionQueueDelay 250 msec'],
+  },
+  {
+    name: 'idle-5000',
+    title: '5,000 idle links',
+    shape: { mode: 'idle' },
+    bounds: [ratio('rssPerLink', 0.6)],
+  },
+  {
+    name: 'idle-15000',
+    title: '15,000 idle links held',
+    shape: { mode: 'idle', links: 15_000, addresses: 150 },
+    entries: [OURS],
+    bounds: [{ figure: 'links', of: 'figure', limit: 15_000, side: 'least' }],
+    runsMost: 1,
+  },
+  {
+    name: 'latency-idle',
+    title: 'latency, idle relay',
+    shape: { mode: 'latency' },
+    bounds: [ratio('p50', 1), ratio('p99', 1)],
+  },
+  {
+    name: 'latency-80',
+    title: 'latency at 80 % of C tor’s maximum',
+    shape: { mode: 'latency', bytesPerSec: UNKNOWN_PACE },
+    bounds: [ratio('p50', 1), ratio('p99', 1)],
+    paceShare: 0.8,
+  },
+  {
+    name: 'scaling',
+    title: 'two workers beside one',
+    shape: { nextHops: 2 },
+    entries: [
+      placed('2 workers, all local', 'local', 2),
+      placed('2 workers, half local', 'half', 2),
+      placed('2 workers, all remote', 'remote', 2),
+      placed('1 worker', null, 1),
+    ],
+    bounds: [ratio('cpuPerGb', 1.15)],
+  },
+  {
+    name: 'gotor-250',
+    title: '250 MB/s up plus down (GoTor)',
+    shape: {
+      mode: 'paced',
+      circuits: 500,
+      connections: 4,
+      nextHops: 1,
+      bytesPerSec: 250e6,
+      bytes: 2e9,
     },
-  ),
-  row(
-    'latency-idle',
-    'latency, idle relay',
-    { mode: 'latency' },
-    { bounds: [ratio('p50', 1), ratio('p99', 1)] },
-  ),
-  row(
-    'latency-80',
-    'latency at 80 % of C tor’s maximum',
-    { mode: 'latency', bytesPerSec: UNKNOWN_PACE },
-    { bounds: [ratio('p50', 1), ratio('p99', 1)], paceShare: 0.8 },
-  ),
-  row(
-    'scaling',
-    'two workers beside one, 500 circuits, 2 next hops',
-    { nextHops: 2 },
-    {
-      entries: [
-        placed('2 workers, all local', 'local', 2),
-        placed('2 workers, half local', 'half', 2),
-        placed('2 workers, all remote', 'remote', 2),
-        placed('1 worker', null, 1),
-      ],
-      bounds: [ratio('cpuPerGb', 1.15)],
-    },
-  ),
-  row(
-    'gotor-250',
-    '250 MB/s up plus down, as GoTor’s record',
-    { mode: 'paced', circuits: 500, connections: 4, nextHops: 1, bytesPerSec: 250e6, bytes: 2e9 },
-    {},
-  ),
+  },
 ];
+
+/** All rows, in the order in which they are run. */
+export const ROWS: readonly Row[] = SPECS.map(complete);
 
 /** The rows that a name stands for: the one that is called so, else those whose names begin with it. */
 function named(name: string): readonly Row[] {
