@@ -1,9 +1,24 @@
 /** Idle links, driven: one thread holds them. */
+import { OperatorError } from '../fault.ts';
+import { getFileLimit, isFault } from '../libc.ts';
 import type { Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import type { IdlePlan, IdleReport, LoadCheck, MeasureHooks } from './plan.ts';
 
 const PROGRESS_MS = 100;
+/** Files that this process needs besides the links. */
+const OTHER_FILES = 256;
+
+/** @throws OperatorError when this process may not have so many files open */
+function requireFiles(files: number): void {
+  const limit = getFileLimit();
+  if (isFault(limit) || limit.soft >= files) return;
+  throw new OperatorError(
+    `${files} open files are needed and ${limit.soft} allowed`,
+    'idle links',
+    'ask for fewer links, or raise the limit (ulimit -n)',
+  );
+}
 
 /** The thread that holds the links. */
 export class IdlePart {
@@ -18,11 +33,17 @@ export class IdlePart {
   }
 
   /** Open the links. Those that fail are reported, not thrown. */
-  async connect(): Promise<void> {
+  async connect(onProgress: (part: number) => void): Promise<void> {
     const { links, addresses, opening } = this.#plan;
+    requireFiles(links + OTHER_FILES);
     const meter = new SharedArrayBuffer(4);
     const startMs = performance.now();
-    await this.#client.call('openIdle', { relay: this.#relay, links, addresses, opening, meter });
+    const timer = setInterval(() => onProgress(new Uint32Array(meter)[0]! / links), PROGRESS_MS);
+    try {
+      await this.#client.call('openIdle', { relay: this.#relay, links, addresses, opening, meter });
+    } finally {
+      clearInterval(timer);
+    }
     this.#openSec = (performance.now() - startMs) / 1000;
   }
 

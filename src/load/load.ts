@@ -36,7 +36,7 @@ interface Opened {
 
 /** One mode, put together from parts. */
 interface Mode {
-  connect(): Promise<Opened>;
+  connect(onProgress: (part: number) => void): Promise<Opened>;
   prepare(choice: readonly number[] | null): Promise<void>;
   measure(hooks: MeasureHooks): Promise<LoadReport>;
   check(): Promise<LoadCheck>;
@@ -153,11 +153,14 @@ class ChurnMode implements Mode {
     const startMs = performance.now();
     const onProgress = (part: number) => hooks.progress?.(part);
     const churning = this.#churn.run(onProgress);
+    // A fault of one shows when both are awaited; meanwhile nobody else has to look at it.
+    churning.catch(() => {});
     let probing = null;
     if (this.#probe !== null) {
       const endless = this.#plan.circuits === null;
       const probe = this.#probe;
       probing = probe.run(endless ? onProgress : () => {});
+      probing.catch(() => {});
       // Whichever of the two has an end in sight ends the other.
       if (endless) await probing.finally(() => this.#churn.stop());
       else await churning.finally(() => probe.stop());
@@ -186,8 +189,8 @@ class IdleMode implements Mode {
     this.#idle = new IdlePart(plan, relay);
   }
 
-  async connect(): Promise<Opened> {
-    await this.#idle.connect();
+  async connect(onProgress: (part: number) => void): Promise<Opened> {
+    await this.#idle.connect(onProgress);
     return { links: [], probes: [], hopPorts: [] };
   }
 
@@ -247,9 +250,9 @@ export class Load implements LoadRun {
   }
 
   /** Open all connections. @throws OperatorError */
-  async connect(): Promise<LoadPlaces> {
+  async connect(onProgress: (part: number) => void = () => {}): Promise<LoadPlaces> {
     const startMs = performance.now();
-    const opened = await this.#mode.connect();
+    const opened = await this.#mode.connect(onProgress);
     this.#places = { ...opened, openSec: (performance.now() - startMs) / 1000 };
     return this.#places;
   }

@@ -227,8 +227,8 @@ export interface MeasureHooks {
 
 /** A load as it is driven: `connect`, `prepare`, then `measure` and `check` any number of times, then `close`. */
 export interface LoadRun {
-  /** Open all connections. */
-  connect(): Promise<LoadPlaces>;
+  /** Open all connections. `onProgress` hears now and then, where that takes long, the part that is open, 0 to 1. */
+  connect(onProgress?: (part: number) => void): Promise<LoadPlaces>;
   /**
    * Build the circuits and warm up. `choice`: indices into `links` of the places, as many as the plan has
    * connections, in the order of its connections; without it the first ones. The others are closed.

@@ -39,6 +39,7 @@ export class Prober {
 
   constructor(relay: Hop, sink: Hop, credentials: LinkCredentials, tally: SharedArrayBuffer) {
     this.client = new LoadClient(relay, credentials, tally);
+    // What the sink sends straight back is not encrypted: this client's own comparing of cells means nothing.
     this.#direct = new LoadClient(sink, credentials, Tally.create(1));
     const back = () => {
       this.#backNs = Bun.nanoseconds();

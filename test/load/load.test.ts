@@ -1,6 +1,6 @@
 /** Every mode of the load, small, through ours and through C tor. */
 
-import { describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { OperatorError } from '../../src/fault.ts';
 import { Load } from '../../src/load/load.ts';
 import {
@@ -155,24 +155,49 @@ async function idle(target: Target): Promise<void> {
 
 const MODES = { floods, paced, placed, latency, churn, idle };
 
-async function withTarget(kind: TargetKind, use: (target: Target) => Promise<void>): Promise<void> {
-  const target = await startTarget({ kind, workers: 2 });
-  try {
-    await use(target);
-  } catch (fault) {
-    process.stderr.write(`the log of ${kind} ends:\n${target.log().slice(-2000)}\n`);
-    throw fault;
-  } finally {
-    await target.stop();
+/** Run every mode on one relay. */
+function throughAll(kind: TargetKind): void {
+  let target: Target | null = null;
+
+  beforeAll(async () => {
+    target = await startTarget({ kind, workers: 2 });
+  }, DEADLINE_MS);
+
+  afterAll(() => target?.stop());
+
+  for (const [name, mode] of Object.entries(MODES)) {
+    const run = async () => {
+      try {
+        await mode(target!);
+      } catch (fault) {
+        process.stderr.write(`the log of ${kind} ends:\n${target?.log().slice(-2000)}\n`);
+        throw fault;
+      }
+    };
+    test(name, run, DEADLINE_MS);
   }
 }
 
-describe('through ours', () => {
-  for (const [name, mode] of Object.entries(MODES)) test(name, () => withTarget('ours', mode), DEADLINE_MS);
-});
+describe('through ours', () => throughAll('ours'));
 
-describe.skipIf(!HAS_C_TOR)('through C tor', () => {
-  for (const [name, mode] of Object.entries(MODES)) test(name, () => withTarget('tor', mode), DEADLINE_MS);
+describe.skipIf(!HAS_C_TOR)('through C tor', () => throughAll('tor'));
+
+test('more links than files may be open are refused before any is opened', async () => {
+  const plan: LoadPlan = { mode: 'idle', links: 100_000_000, addresses: 3, opening: 8, holdMs: 0 };
+  const nobody = {
+    rsaId: new Uint8Array(20),
+    ed25519Id: new Uint8Array(32),
+    ntorOnionKey: new Uint8Array(32),
+  };
+  const load = Load.start(plan, { host: '127.0.0.1', port: 1, ...nobody });
+  try {
+    await load.connect();
+    expect.unreachable();
+  } catch (fault) {
+    expect((fault as OperatorError).message).toMatch(/open files are needed/);
+  } finally {
+    load.close();
+  }
 });
 
 test('a relay that is not there is said, with its address', async () => {
