@@ -19,18 +19,19 @@ export function admitsCircuit(plane: CircuitPlane, channel: Channel): boolean {
   const limits = plane.options.dos;
   if (!limits.circuitsWatched) return true;
   const { dosHost, dosNet64, dosNet48 } = channel;
-  const marked = note(plane, dosHost) | note(plane, dosNet64) | note(plane, dosNet48);
-  if (marked === 0 || !limits.circuitsRefused) return true;
+  // What is refused already is not laid to the charge of its neighbours.
+  const marked = note(plane, dosHost) || note(plane, dosNet64) || note(plane, dosNet48);
+  if (!marked || !limits.circuitsRefused) return true;
   plane.counters.add(Counter.dos_circuit_refused, 1);
   return false;
 }
 
-/** Count a CREATE in one entry. Returns whether that is marked, as 0 or 1. */
-function note(plane: CircuitPlane, handle: number): number {
-  if (handle === UNCOUNTED) return 0;
+/** Count a CREATE in one entry. Returns whether that is marked. */
+function note(plane: CircuitPlane, handle: number): boolean {
+  if (handle === UNCOUNTED) return false;
   const verdict = plane.dos.createCircuit(handle, plane.nowMs, plane.options.dos);
   if ((verdict & CircuitVerdict.NEWLY) !== 0) plane.counters.add(Counter.dos_circuit_marks, 1);
-  return verdict & CircuitVerdict.MARKED;
+  return verdict !== 0;
 }
 
 /**
@@ -56,14 +57,15 @@ export function noteQueueKill(plane: CircuitPlane, row: number): void {
   if (!plane.options.dos.circuitsWatched) return;
   const channel = plane.channels.bySlot[plane.table.port[row * 2 + PREV]!] ?? null;
   if (channel === null) return;
-  noteKill(plane, channel.dosHost);
-  noteKill(plane, channel.dosNet64);
-  noteKill(plane, channel.dosNet48);
+  const { dosHost, dosNet64, dosNet48 } = channel;
+  if (noteKill(plane, dosHost) || noteKill(plane, dosNet64)) return;
+  noteKill(plane, dosNet48);
 }
 
-function noteKill(plane: CircuitPlane, handle: number): void {
-  if (handle === UNCOUNTED) return;
-  if (plane.dos.noteQueueKill(handle, plane.nowMs, plane.options.dos)) {
-    plane.counters.add(Counter.dos_queue_marks, 1);
-  }
+/** Count a kill in one entry. Returns whether that is marked. */
+function noteKill(plane: CircuitPlane, handle: number): boolean {
+  if (handle === UNCOUNTED) return false;
+  const verdict = plane.dos.noteQueueKill(handle, plane.nowMs, plane.options.dos);
+  if ((verdict & CircuitVerdict.NEWLY) !== 0) plane.counters.add(Counter.dos_queue_marks, 1);
+  return verdict !== 0;
 }

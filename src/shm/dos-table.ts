@@ -3,7 +3,8 @@
  * circuits, and until when it is refused for that.
  *
  * An IPv6 address also counts towards its /64 and its /48, since whoever has one address has at least its /64 and
- * often the /48. A prefix may hold more than one client, so it gets a multiple of an address's allowance (`SHARE`).
+ * often the /48. A prefix may hold more than one client, so it gets a multiple of an address's allowance (`SHARE`);
+ * what is refused to an address is not counted against its prefixes, so that one client alone never marks its neighbours.
  *
  * Addresses fall by a keyed hash into buckets of sixteen entries with a lock each, as in `address-table`. An entry
  * with links is never given away, so its place (a handle) stays good as long as the link, and needs no second lookup.
@@ -54,7 +55,7 @@ export const ConnectVerdict = {
   NET_TOO_MANY: 4,
 } as const;
 
-/** Bits of the answer of `createCircuit`. */
+/** Bits of the answers of `createCircuit` and `noteQueueKill`. */
 export const CircuitVerdict = { MARKED: 1, NEWLY: 2 } as const;
 
 /** A handle that is none: the address is not counted. */
@@ -209,24 +210,28 @@ export class DosTable {
     return verdict;
   }
 
-  /** Note that a circuit of a link with this handle died of its full queue outward. Returns whether that marked it. */
-  noteQueueKill(handle: number, nowMs: number, limits: DosLimits): boolean {
-    if (limits.queueKillsMax === 0) return false;
+  /**
+   * Note that a circuit of a link with this handle died of its full queue outward.
+   * @returns bits of CircuitVerdict
+   */
+  noteQueueKill(handle: number, nowMs: number, limits: DosLimits): number {
+    if (limits.queueKillsMax === 0) return 0;
     const words = this.#words;
     const times = this.#times;
     const bucket = this.#bucketOf(handle);
     lock(words, LOCKS_AT + bucket, this.#worker);
     const mark = this.#timeAt(handle, CIRCUIT_MARK);
-    let marked = false;
+    let verdict: number = CircuitVerdict.MARKED;
     if (times[mark]! <= nowMs) {
       const kills = this.#kills(handle, nowMs, limits) + 1;
-      marked = kills >= limits.queueKillsMax * SHARE[words[handle + WIDTH]!]!;
-      words[handle + KILLS] = marked ? 0 : kills;
+      const isTooMany = kills >= limits.queueKillsMax * SHARE[words[handle + WIDTH]!]!;
+      words[handle + KILLS] = isTooMany ? 0 : kills;
       times[this.#timeAt(handle, KILLED_AT)] = nowMs;
-      if (marked) times[mark] = this.#markUntil(nowMs, limits.circuitMarkMs);
+      verdict = isTooMany ? CircuitVerdict.MARKED | CircuitVerdict.NEWLY : 0;
+      if (isTooMany) times[mark] = this.#markUntil(nowMs, limits.circuitMarkMs);
     }
     unlock(words, LOCKS_AT + bucket, this.#worker);
-    return marked;
+    return verdict;
   }
 
   /** Read how many links an address has open, over all workers. */

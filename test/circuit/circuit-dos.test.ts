@@ -101,6 +101,17 @@ describe('circuits', () => {
     expect(made).toBe(39);
     expect(rig.count('dos_circuit_refused')).toBe(21);
   });
+
+  test('that are refused to one address are not counted against its neighbours', () => {
+    const rig = new Rig({ options: { dos: STRICT } });
+    const at = (rest: number): Uint8Array =>
+      Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, rest);
+    const bad = Array.from({ length: 12 }, () => connect(rig, at(66)));
+    expect(ask(rig, bad[0]!, 100)).toBe(9);
+    const neighbour = connect(rig, at(1));
+    expect(ask(rig, neighbour, 5)).toBe(5);
+    expect(rig.count('dos_circuit_marks')).toBe(1);
+  });
 });
 
 describe('queues outward that are full', () => {
