@@ -1,0 +1,60 @@
+/**
+ * A short soak: everything at once for the better part of a minute, and then nothing is left of it. The long one is
+ * `test/bench/soak.ts`.
+ */
+
+import { expect, test } from 'bun:test';
+import { type SoakSample, soak } from '../bench/soak-run.ts';
+import { startTarget } from '../bench/target.ts';
+import { slope } from '../bench/vitals.ts';
+
+const SECONDS = 45;
+/** The first part finds the sizes of heap and buffers; the rest is compared with itself. */
+const WARM_UP_SEC = 15;
+/**
+ * What the collector's moods may make of two medians, 15 s apart. A thousand links and several thousand circuits come
+ * and go in between: a few kilobytes kept of each would be more.
+ */
+const GROWTH_MAX = 8e6;
+const PLAN = {
+  bytesPerSec: 2e6,
+  circuitsPerSec: 150,
+  linksPerSec: 40,
+  resetsPerSec: 40,
+  slowReaders: 2,
+};
+
+function medianRss(samples: readonly SoakSample[]): number {
+  const sorted = samples.map(({ rssBytes }) => rssBytes).sort((a, b) => a - b);
+  return sorted[sorted.length >> 1]!;
+}
+
+test('under everything at once memory stands still, and nothing is left when it is over', async () => {
+  const target = await startTarget({ kind: 'ours', workers: 2, torrc: ['DisableDebuggerAttachment 0'] });
+  try {
+    const figures = await soak(target, PLAN, { seconds: SECONDS, sampleMs: 500 });
+    expect(figures.report.faults).toEqual([]);
+    expect(figures.leftovers).toEqual([]);
+    expect(figures.report.circuits).toBeGreaterThan(500);
+    expect(figures.report.links).toBeGreaterThan(100);
+    expect(figures.report.slowCells).toBeGreaterThan(1000);
+    const warm = figures.samples.filter(({ seconds }) => seconds >= WARM_UP_SEC);
+    const half = warm.length >> 1;
+    const growth = medianRss(warm.slice(half)) - medianRss(warm.slice(0, half));
+    console.log('growth', growth / 1e6, figures.report, figures.rssMaxBytes / 1e6, figures.cpuSec);
+    expect(growth).toBeLessThan(GROWTH_MAX);
+    expect(target.exitCode).toBeNull();
+    expect(target.log()).not.toMatch(/\[err\]|Worker \d+ died/);
+  } catch (fault) {
+    process.stderr.write(`the relay's log ends:\n${target.log().slice(-3000)}\n`);
+    throw fault;
+  } finally {
+    await target.stop();
+  }
+}, 240_000);
+
+test('a line is fitted by least squares', () => {
+  const points = [0, 1, 2, 3, 4].map((x) => ({ x, y: 100 + 3 * x + (x % 2 === 0 ? 0.5 : -0.5) }));
+  expect(slope(points)).toBeCloseTo(3, 6);
+  expect(slope([{ x: 1, y: 5 }])).toBe(0);
+});
