@@ -71,6 +71,8 @@ export interface DataPlaneConfig {
   readonly memory: MemoryLedger;
   /** Let every other worker take a turn soon. */
   readonly wakeOthers: () => void;
+  /** Collect garbage: at once, or beside the work. */
+  readonly collectGarbage: (atOnce: boolean) => void;
   readonly dos: DosTable;
   readonly options: WorkerOptions;
   readonly credentials: LinkCredentials;
@@ -179,7 +181,7 @@ export class DataPlane {
       dos: config.dos,
       random: config.random,
       onionQueue: new OnionQueue(),
-      oom: new Oom(config.memory, config.wakeOthers, config.clock),
+      oom: new Oom(config.memory, config.wakeOthers, config.collectGarbage, config.clock),
       scratch: new Uint8Array(CELL_BYTES),
       waiting: new Map(),
       extendDeadlines: new Fifo(),

@@ -42,6 +42,7 @@ const TICK_MS = 100;
 /** How long a flush may be put off to merge batches. */
 const FLUSH_DELAY_MS = 1;
 
+const TURN = { start: 0, n: 0, read: 0, readMax: 0, work: 0, workMax: 0, flush: 0, flushMax: 0 };
 /** The loop of one worker. */
 export class Loop {
   readonly worker: number;
@@ -91,8 +92,7 @@ export class Loop {
       bandwidth: new Bandwidth(shared.bandwidth),
       memory: new MemoryLedger(shared.memory, worker),
       wakeOthers: () => this.wakeOthers(),
-      collectGarbage: () => { const t = performance.now(); Bun.gc(true); if (process.env['GCM']) log.notice('general', `gc ${this.worker} ${(performance.now() - t).toFixed(1)}`); },
-      collectGarbage: () => Bun.gc(process.env['GCM'] === 'sync'),
+      collectGarbage: (atOnce) => Bun.gc(atOnce),
       dos: new DosTable(shared.dos, worker, () => random.u32() / 2 ** 32),
       options: letter.options,
       credentials: letter.credentials,
@@ -128,16 +128,21 @@ export class Loop {
     if (!this.armed) {
       this.armed = true;
       this.plane.nowMs = this.clock.read();
+      TURN.start = performance.now();
       setImmediate(this.endBatch);
     }
     return this.plane.nowMs;
   }
 
   private onEndOfBatch(): void {
+    const t1 = performance.now();
     const left = this.data.work();
+    const t2 = performance.now();
     this.flush();
     this.data.publishRings();
     this.listeners.nextTurn();
+    const t3 = performance.now();
+    TURN.n++; TURN.read += t1 - TURN.start; TURN.readMax = Math.max(TURN.readMax, t1 - TURN.start); TURN.work += t2 - t1; TURN.flush += t3 - t2; TURN.flushMax=Math.max(TURN.flushMax,t3-t2); TURN.workMax=Math.max(TURN.workMax,t2-t1);
     this.armed = false;
     if (this.refillTimer === null && this.data.throttle.isWaiting) {
       this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);
@@ -217,8 +222,9 @@ export class Loop {
     this.bells[this.worker]!.close();
   }
 
-  /** Say what this worker holds (USR1). */
   dump(): void {
+    log.notice('general', 'TURN ' + this.worker + JSON.stringify(TURN));
+    TURN.n = TURN.read = TURN.readMax = TURN.work = TURN.workMax = TURN.flush = TURN.flushMax = 0;
     const { table, parked, onionQueue } = this.plane;
     log.notice(
       'general',
