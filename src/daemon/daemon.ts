@@ -16,9 +16,11 @@ import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { log, setSafeLogging } from '../log.ts';
+import { READ, WRITE } from '../shm/bandwidth.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
+import { RateLimitOverload } from '../stats/overload.ts';
 import { printBytes } from '../stats/heartbeat.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
@@ -76,6 +78,9 @@ export class Daemon {
   private supervisor!: Supervisor;
   private directory!: DirectorySide;
   private history!: BandwidthHistory;
+  private readonly overload = new RateLimitOverload();
+  /** Directory traffic that the bandwidth limits have been told of. */
+  private spent = { read: 0, written: 0 };
   private ports!: OpenPorts;
   private vitals!: VitalSigns;
   private memory!: MemoryWatch;
@@ -272,6 +277,7 @@ export class Daemon {
         uptimeSec: this.uptimeSec(),
         observedBytesPerSec: this.observed(),
         histories: this.history.published(options.relayBandwidthRate),
+        statistics: this.overloadLines(publishedSec),
         rotationDays: this.directory.onionParams().rotationDays,
         publishTap: this.directory.network.param('publish-dummy-tap-key') === 1,
       },
@@ -309,12 +315,35 @@ export class Daemon {
   private sampleBandwidth(nowSec: number): void {
     const board = this.supervisor.scoreboard;
     const { traffic } = this.directory;
+    const counted = this.countedTraffic();
+    const { bandwidth } = this.supervisor;
+    bandwidth.spendTotal(READ, Math.max(0, counted.read - this.spent.read));
+    bandwidth.spendTotal(WRITE, Math.max(0, counted.written - this.spent.written));
+    this.spent = counted;
+    this.overload.sample(
+      nowSec,
+      board.total(Counter.bandwidth_read_limit_hit),
+      board.total(Counter.bandwidth_write_limit_hit),
+    );
     this.history.sample(nowSec, {
       read: board.total(Counter.bytes_read) + traffic.read,
       written: board.total(Counter.bytes_written) + traffic.written,
       ipv6Read: board.total(Counter.bytes_read_ipv6) + traffic.ipv6Read,
       ipv6Written: board.total(Counter.bytes_written_ipv6) + traffic.ipv6Written,
     });
+  }
+
+  /** What of our directory traffic the bandwidth limits count. */
+  private countedTraffic(): { read: number; written: number } {
+    const { read, written, privateRead, privateWritten } = this.directory.traffic;
+    if (this.options.countPrivateBandwidth) return { read, written };
+    return { read: read - privateRead, written: written - privateWritten };
+  }
+
+  private overloadLines(nowSec: number): string[] {
+    const { bandwidthRate, bandwidthBurst, values } = this.options;
+    const line = this.overload.line(nowSec, bandwidthRate, bandwidthBurst);
+    return line === null || values['OverloadStatistics']?.[0] === '0' ? [] : [line];
   }
 
   private onClockJump(jumpMs: number, nowSec: number, nowMs: number): void {

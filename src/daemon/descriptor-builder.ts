@@ -22,6 +22,8 @@ export interface DescriptorFacts {
   readonly uptimeSec: number;
   readonly observedBytesPerSec: number;
   readonly histories: readonly BandwidthHistory[];
+  /** Further lines of the extra-info document. */
+  readonly statistics: readonly string[];
   readonly rotationDays: number;
   /** The consensus still wants the TAP key. */
   readonly publishTap: boolean;
@@ -43,7 +45,7 @@ export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): B
     sign: identity.sign,
   };
   const extraInfo = printExtraInfo(
-    { nickname: options.nickname, publishedSec, histories: facts.histories },
+    { nickname: options.nickname, publishedSec, histories: facts.histories, statistics: facts.statistics },
     signer,
   );
   const rate = relayLimit(options.bandwidthRate, options.relayBandwidthRate);

@@ -271,7 +271,7 @@ OutboundBindAddressOR | lines | - | acts
 OutboundBindAddressPT | lines | - | later
   Source address that pluggable transports shall use.
 OverloadStatistics | boolean | 1 | acts
-  Publish that this relay is overloaded.
+  Publish that this relay is overloaded: how often it hit its bandwidth limits.
 __OwningControllerFD | count64 | 18446744073709551615 | later restart
   File descriptor of the controller that owns this process.
 __OwningControllerProcess | text | - | later
