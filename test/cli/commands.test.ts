@@ -15,6 +15,7 @@ const SUBCOMMANDS = [
   'hash-password',
   'dump-config',
   'print',
+  'bench',
 ];
 
 async function good(...argv: string[]): Promise<string> {
