@@ -1,7 +1,6 @@
 /** `onionrelay bench` from outside: tiny loads, what is printed, exit status. */
 import { describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Report } from '../../src/bench/report.ts';
 import { folder, runToEnd } from '../daemon/relay-process.ts';
@@ -12,22 +11,13 @@ const HAS_TOR = Bun.which('tor') !== null;
 
 const bench = (...words: string[]) => runToEnd(['bench', ...words]);
 
-/** What a benchmark that was ended would leave behind. */
-const leftovers = () => readdirSync(tmpdir()).filter((name) => name.startsWith('onionrelay-bench-'));
-
 describe('a flood of ours', () => {
   test(
     'gives JSON, holds a bound that it holds, and leaves nothing behind',
     async () => {
-      const before = leftovers();
-      const { code, out, err } = await bench(
-        ...TINY,
-        '--json',
-        '--bound',
-        'rss<4000',
-        '--bound',
-        'rate>0.001',
-      );
+      const at = folder();
+      const words = [...TINY, '--json', '--bound', 'rss<4000', '--bound', 'rate>0.001'];
+      const { code, out, err } = await runToEnd(['bench', ...words], { env: { TMPDIR: at } });
       expect([code, err.includes('ours, run 1')]).toEqual([0, true]);
       const report = JSON.parse(out) as Report;
       const [row] = report.rows;
@@ -37,7 +27,7 @@ describe('a flood of ours', () => {
       expect(run!.figures.rate).toBeGreaterThan(0);
       expect(run!.figures.cpuPerGb).toBeGreaterThanOrEqual(0);
       expect(run!.placement!.workers.length).toBe(2);
-      expect(leftovers().filter((name) => !before.includes(name))).toEqual([]);
+      expect(readdirSync(at)).toEqual([]);
     },
     PATIENCE_MS,
   );
