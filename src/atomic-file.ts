@@ -3,7 +3,8 @@
  *
  * The control plane's only way to write a file of the DataDirectory. The bytes go to `NAME.tmp` beside the file,
  * are synced, then take the file's name in one step, and the directory is synced. One process writes a
- * directory at a time (the DataDirectory is locked), so a `.tmp` that is found is a leftover and is removed.
+ * directory at a time (the DataDirectory is locked), so a `.tmp` that is found is a leftover and is removed. A process
+ * that is killed at any step leaves the old file or the new one, and at most a `.tmp`.
  */
 
 import {
@@ -19,7 +20,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { EXIT_CONFIG, OperatorError } from './fault.ts';
 
@@ -61,6 +62,19 @@ export function fileFault(
   return new OperatorError(`${doing} failed: ${text}`, path, REMEDIES[code] ?? 'check that path', exitCode);
 }
 
+/** Told of every step on disk; null unless a test wants to die at one. */
+let stepWatch: (() => void) | null = null;
+
+/** Have every step of a file's coming and going told, before the next. For tests of a death in between. */
+export function watchSteps(watch: () => void): void {
+  stepWatch = watch;
+}
+
+/** Tell of a step on disk: whoever renames or deletes files of the DataDirectory calls this behind it. */
+export function passStep(): void {
+  stepWatch?.();
+}
+
 /** Make a directory's entries durable. Filesystems that cannot sync a directory are left to themselves. */
 export function syncDirectory(path: string): void {
   let fd: number;
@@ -84,9 +98,15 @@ function writeTemporary(temporary: string, content: Uint8Array, mode: number): v
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
+    passStep();
     fchmodSync(fd, mode);
-    for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+    // A file is written in one go, unless its writer shall be able to die in the middle.
+    const piece = stepWatch === null ? content.length : Math.ceil(content.length / 2);
+    for (let at = 0; at < content.length; passStep()) {
+      at += writeSync(fd, content, at, Math.min(piece, content.length - at));
+    }
     fsyncSync(fd);
+    passStep();
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
@@ -111,6 +131,7 @@ export function replaceFile(path: string, content: Uint8Array | string, options:
     writeTemporary(temporary, toBytes(content), mode);
     try {
       renameSync(temporary, path);
+      passStep();
     } catch (error) {
       rmSync(temporary, { force: true });
       throw error;
@@ -125,7 +146,9 @@ export function replaceFile(path: string, content: Uint8Array | string, options:
 function nameExclusively(temporary: string, path: string): void {
   try {
     linkSync(temporary, path);
+    passStep();
     unlinkSync(temporary);
+    passStep();
     return;
   } catch (error) {
     // Filesystems without hard links say one of these; then a look must do instead of the atomic refusal.
@@ -175,6 +198,40 @@ export function stageFile(
       syncDirectory(dirname(path));
     },
   };
+}
+
+/**
+ * Give a file its name that had none when its writer died: the temporary one must be known to be whole.
+ *
+ * @throws OperatorError naming the path; a file that has the name is never touched.
+ */
+export function placeLeftover(path: string): void {
+  try {
+    nameExclusively(`${path}.tmp`, path);
+  } catch (error) {
+    throw fileFault(error, 'creating the file', path);
+  }
+  syncDirectory(dirname(path));
+}
+
+/**
+ * Remove what a writer that died left of its writes: the temporary files of these names. Only for who holds the lock
+ * of the directory.
+ *
+ * @returns the paths that were removed.
+ */
+export function removeTemporaries(directory: string, names: readonly string[]): string[] {
+  const temporaries = names.map((name) => join(directory, `${name}.tmp`));
+  return temporaries.filter((path) => {
+    if (lstatSync(path, { throwIfNoEntry: false })?.isFile() !== true) return false;
+    try {
+      unlinkSync(path);
+      return true;
+    } catch {
+      // It is in nobody's way: the next write of that name replaces it.
+      return false;
+    }
+  });
 }
 
 /**

@@ -4,7 +4,15 @@ import { expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { createFile, fileFault, replaceFile, stageFile } from '../src/atomic-file.ts';
+import {
+  createFile,
+  fileFault,
+  placeLeftover,
+  removeTemporaries,
+  replaceFile,
+  stageFile,
+  watchSteps,
+} from '../src/atomic-file.ts';
 import { refusal, scratch } from './keys/scratch.ts';
 
 function mode(path: string): number {
@@ -92,4 +100,29 @@ test('a full disk is told with its remedy', () => {
     '/var/lib/tor/state: writing the file failed: ENOSPC: no space left on device, write: free some space on that disk',
   );
   expect(error.exitCode).toBe(1);
+});
+
+test('what a writer that died has left is removed by name, or gets its name', () => {
+  const at = scratch();
+  for (const name of ['state.tmp', 'other.tmp', 'state']) writeFileSync(join(at, name), name);
+  mkdirSync(join(at, 'folder.tmp'));
+  expect(removeTemporaries(at, ['state', 'folder', 'absent'])).toEqual([join(at, 'state.tmp')]);
+  expect(readdirSync(at).sort()).toEqual(['folder.tmp', 'other.tmp', 'state']);
+  placeLeftover(join(at, 'other'));
+  expect(readFileSync(join(at, 'other'), 'latin1')).toBe('other.tmp');
+  writeFileSync(join(at, 'state.tmp'), 'late');
+  expect(refusal(() => placeLeftover(join(at, 'state'))).where).toBe(join(at, 'state'));
+  expect(readFileSync(join(at, 'state'), 'latin1')).toBe('state');
+});
+
+test('at every step on disk a file is the old one or the new one', () => {
+  const at = scratch();
+  const path = join(at, 'state');
+  const [before, after] = ['old'.repeat(9), 'new'.repeat(9)];
+  replaceFile(path, before);
+  const seen: string[] = [];
+  watchSteps(() => seen.push(readFileSync(path, 'latin1')));
+  replaceFile(path, after);
+  watchSteps(() => {});
+  expect(seen).toEqual([before, before, before, before, after]);
 });

@@ -20,13 +20,13 @@ import { READ, WRITE } from '../shm/bandwidth.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { BandwidthHistory } from '../stats/bandwidth-history.ts';
-import { RateLimitOverload } from '../stats/overload.ts';
 import { printBytes } from '../stats/heartbeat.ts';
+import { RateLimitOverload } from '../stats/overload.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
 import { COMMIT, VERSION } from '../version.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
-import { openDirectories } from './directories.ts';
+import { openDirectories, removeLeftovers } from './directories.ts';
 import { DirectorySide } from './directory-side.ts';
 import { dosLimits } from './dos-limits.ts';
 import { KeyKeeper } from './key-keeper.ts';
@@ -40,7 +40,7 @@ import { becomeUser, keepDebuggersOff, raiseFileLimit } from './privilege.ts';
 import { affectsDescriptor } from './reload.ts';
 import { StateFile } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
-import { listenForTestHooks } from './test-hook.ts';
+import { armTestDeath, listenForTestHooks } from './test-hook.ts';
 import { usableCores } from './usable-cores.ts';
 import { VitalSigns } from './vital-signs.ts';
 import { defaultQueueMemory, queueMemory, workerOptions } from './worker-options.ts';
@@ -142,6 +142,7 @@ export class Daemon {
 
   private async openDirectory(): Promise<void> {
     const { options } = this;
+    armTestDeath();
     this.store = openDirectories(options, warnOfFiles);
     this.lock = await lockDirectoryPatiently(options.dataDirectory);
     const nowSec = wallSec();
@@ -154,10 +155,12 @@ export class Daemon {
         onionParams: () => this.directory.onionParams(),
         random,
         onDirty: (reason) => this.directory.publisher.markDirty(reason),
+        onRotated: () => void this.state.saveIfDue(wallSec(), NAME),
         onExpired: (error) => this.onFatal(error),
       },
       nowSec,
     );
+    removeLeftovers(options, this.store);
     const { rsaId } = this.keys.identity;
     this.directory = this.makeDirectory(rsaId);
     this.keys.openOnionKeys(nowSec);
@@ -175,6 +178,10 @@ export class Daemon {
       kill: (worker) => this.supervisor.kill(worker),
       rotateLinkKey: () => void this.keys.rotateLinkKey(wallSec(), monotonicMs()),
       rotateOnionKey: () => void this.keys.rotateOnionKeysNow(),
+      saveState: () => {
+        this.state.markDirty(0);
+        this.saveState(wallSec());
+      },
       setWorkerOption: (name, value) => {
         this.testOptions = { ...this.testOptions, [name]: value };
         void this.supervisor.setOptions(this.workerOptions());
@@ -255,7 +262,9 @@ export class Daemon {
   }
 
   private queueMemory(): number {
-    return this.testOptions.maxMemInQueues ?? queueMemory(this.options.maxMemInQueues, totalmem(), this.workers);
+    return (
+      this.testOptions.maxMemInQueues ?? queueMemory(this.options.maxMemInQueues, totalmem(), this.workers)
+    );
   }
 
   private uptimeSec(): number {
@@ -307,6 +316,11 @@ export class Daemon {
       this.nextHeartbeatMs = nowMs + heartbeatPeriodSec * 1000;
       this.heartbeat();
     }
+    this.saveState(nowSec);
+  }
+
+  /** Write the state file, if that is due. */
+  private saveState(nowSec: number): void {
     if (!this.state.isDue) return;
     this.history.save(this.state);
     this.state.saveIfDue(nowSec, NAME);

@@ -1,8 +1,19 @@
 /**
  * The directories that torrc names, made and checked. A fault names the torrc line beside the path.
  */
+import { removeTemporaries } from '../atomic-file.ts';
+import { CACHE_FILES } from '../directory/cache.ts';
 import { OperatorError } from '../fault.ts';
+import {
+  FINGERPRINT_ED25519_FILE,
+  FINGERPRINT_FILE,
+  HASHED_FINGERPRINT_FILE,
+} from '../keys/fingerprint-file.ts';
+import { MASTER_PUBLIC_FILE, MASTER_SECRET_FILE, RSA_IDENTITY_FILE } from '../keys/identity.ts';
 import { ensureDirectory, type KeyStore, openKeyStore } from '../keys/key-store.ts';
+import { LEGACY_ONION_KEY_FILE, ONION_KEY_FILE } from '../keys/onion-key.ts';
+import { SIGNING_CERT_FILE, SIGNING_SECRET_FILE } from '../keys/signing-key.ts';
+import { log } from '../log.ts';
 import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
 
 /**
@@ -32,6 +43,28 @@ export function openDirectories(options: RelayOptions, warn: (text: string) => v
     placed(options, () => ensureDirectory(cacheDirectory, cacheDirectoryGroupReadable, store.uid, warn));
   }
   return store;
+}
+
+const KEY_FILES = [
+  RSA_IDENTITY_FILE,
+  MASTER_SECRET_FILE,
+  MASTER_PUBLIC_FILE,
+  SIGNING_SECRET_FILE,
+  SIGNING_CERT_FILE,
+  ONION_KEY_FILE,
+  LEGACY_ONION_KEY_FILE,
+];
+const DATA_FILES = ['state', FINGERPRINT_FILE, FINGERPRINT_ED25519_FILE, HASHED_FINGERPRINT_FILE];
+
+/** Remove what is left of the writes of a process that was killed. The lock is held, the identity is loaded. */
+export function removeLeftovers(options: RelayOptions, store: KeyStore): void {
+  const removed = [
+    ...removeTemporaries(store.keyDirectory, KEY_FILES),
+    ...removeTemporaries(options.dataDirectory, DATA_FILES),
+    ...removeTemporaries(options.cacheDirectory, CACHE_FILES),
+  ];
+  for (const path of removed)
+    log.info('fs', `Removed ${path}: it was being written when this relay was killed.`);
 }
 
 function placed<T>(options: RelayOptions, open: () => T): T {

@@ -52,6 +52,11 @@ export interface KeyKeeperConfig {
   readonly random: (bytes: number) => Uint8Array;
   /** Our descriptor must be made anew. */
   readonly onDirty: (reason: string) => void;
+  /**
+   * `state` must be written now: a process that dies between a rotation and the next write would rotate again at its
+   * start, and forget the key that clients still have.
+   */
+  readonly onRotated: () => void;
   /** The signing key has ended and cannot be renewed: the relay is of no use any more. */
   readonly onExpired: (error: OperatorError) => void;
 }
@@ -93,6 +98,7 @@ export class KeyKeeper {
     const params = onionParams();
     const loaded = loadOrCreateOnionKeys(store, state, nowSec, params);
     this.onionKeys = maintainOnionKeys(store, state, loaded, nowSec, params);
+    if (this.onionKeys.current !== loaded.current) this.config.onRotated();
     this.described = this.onionKeys;
   }
 
@@ -208,6 +214,7 @@ export class KeyKeeper {
     const after = maintainOnionKeys(this.store, this.config.state, before, nowSec, this.config.onionParams());
     if (after === before) return;
     this.onionKeys = after;
+    if (after.current !== before.current) this.config.onRotated();
     this.onionGeneration++;
     await this.delivery?.setOnionKeys(this.onionLetter());
     this.described = after;

@@ -19,6 +19,8 @@ const CONSENSUS: Readonly<Record<ConsensusFlavour, string>> = {
   ns: 'cached-consensus',
   microdesc: 'cached-microdesc-consensus',
 };
+/** All files of a cache. */
+export const CACHE_FILES: readonly string[] = [CERTIFICATES, ...Object.values(CONSENSUS)];
 const FILE_BYTES_MAX = 1 << 26;
 
 /** The cached documents of one directory: CacheDirectory, or DataDirectory. */

@@ -6,10 +6,10 @@
  * ever, so a relay that comes up with one half exchanged is told before the authorities tell it.
  */
 
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { replaceFile } from '../atomic-file.ts';
+import { passStep, replaceFile } from '../atomic-file.ts';
 import { decodeBase64, decodeHex, encodeBase64Unpadded, encodeHex } from '../bytes/base.ts';
 import { equal } from '../bytes/secret.ts';
 import { sha1 } from '../crypto/digest.ts';
@@ -100,9 +100,17 @@ export function writeFingerprintFiles(
     [FINGERPRINT_ED25519_FILE, texts.ed25519],
   ];
   if (bridge) files.push([HASHED_FINGERPRINT_FILE, texts.hashed]);
-  for (const [name, text] of files) {
-    const path = join(store.dataDirectory, name);
-    const line = `${nickname} ${text}\n`;
-    if (readLine(path) !== line) replaceFile(path, line, { exitCode: EXIT_KEYS });
+  const stale = files
+    .map(([name, text]) => ({ path: join(store.dataDirectory, name), line: `${nickname} ${text}\n` }))
+    .filter(({ path, line }) => readLine(path) !== line);
+  // Never one of the old and one of the new, which the next start would take for two relays mixed up.
+  for (const { path } of stale) {
+    try {
+      unlinkSync(path);
+      passStep();
+    } catch {
+      // It was not there; or it cannot be replaced either, which tells why.
+    }
   }
+  for (const { path, line } of stale) replaceFile(path, line, { exitCode: EXIT_KEYS });
 }

@@ -2,7 +2,8 @@
  * Who this relay is: the RSA-1024 identity, the Ed25519 master identity, and the signing key under it.
  *
  * The two identities are pinned to each other for ever by the directory authorities, so neither is ever made
- * alone: all identity files absent, and both are made; some absent, and the relay refuses to start. The master
+ * alone: all identity files absent, and both are made; some absent, and the relay refuses to start, unless it died
+ * while it made them and all are there under temporary names. The master
  * secret is read only to sign a new signing key and is wiped after it; with an offline master it is never here.
  * @source tor-spec "Keys and names", cert-spec
  */
@@ -23,7 +24,10 @@ import { Malformed } from '../fault.ts';
 import { checkFingerprintFiles } from './fingerprint-file.ts';
 import {
   createKeyFile,
+  createKeyFiles,
+  finishKeyFile,
   hasKeyFile,
+  isKeyFileStaged,
   type KeyStore,
   keyFault,
   keyPath,
@@ -172,24 +176,46 @@ function incompleteHint(missing: readonly string[], found: Survey, policy: Signi
 function createIdentity(store: KeyStore, nowSec: number, policy: SigningPolicy): RelayIdentity {
   const rsa = generateRsa(RSA_IDENTITY_BITS);
   const { publicKey, expanded } = generateEd25519();
-  const made: string[] = [];
-  const create = (name: string, bytes: Uint8Array) => {
-    createKeyFile(store, name, bytes);
-    made.push(name);
-  };
+  const files = [
+    { name: RSA_IDENTITY_FILE, bytes: encodePemFile(rsaToPem(rsa)) },
+    { name: MASTER_SECRET_FILE, bytes: encodeTagged(TaggedForms.masterSecret, expanded) },
+    { name: MASTER_PUBLIC_FILE, bytes: encodeTagged(TaggedForms.masterPublic, publicKey) },
+  ];
+  createKeyFiles(store, files);
   let signing: SigningKey;
   try {
-    create(RSA_IDENTITY_FILE, encodePemFile(rsaToPem(rsa)));
-    create(MASTER_SECRET_FILE, encodeTagged(TaggedForms.masterSecret, expanded));
-    create(MASTER_PUBLIC_FILE, encodeTagged(TaggedForms.masterPublic, publicKey));
     signing = createSigningKey(store, { publicKey, expanded }, nowSec, policy.lifetimeSec);
   } catch (error) {
     // Half an identity would refuse the next start; no one knows these keys yet.
-    for (const name of made) removeKeyFile(store, name);
+    for (const { name } of files) removeKeyFile(store, name);
     throw error;
   }
   wipe(expanded);
   return assemble(rsa, publicKey, signing);
+}
+
+/**
+ * Finish what `createIdentity` began when the process died between the first and the last name. Whatever is missing
+ * for another reason stays missing: a lost file has no whole temporary one beside it.
+ */
+function finishIdentity(store: KeyStore, found: Survey): void {
+  if (found.signingSecret || found.signingCert || found.masterEncrypted) return;
+  const parts = [
+    { here: found.rsa, name: RSA_IDENTITY_FILE, decode: decodeRsaIdentity },
+    {
+      here: found.masterSecret,
+      name: MASTER_SECRET_FILE,
+      decode: (bytes: Uint8Array) => wipe(decodeTagged(TaggedForms.masterSecret, bytes)),
+    },
+    {
+      here: found.masterPublic,
+      name: MASTER_PUBLIC_FILE,
+      decode: (bytes: Uint8Array) => decodeTagged(TaggedForms.masterPublic, bytes),
+    },
+  ];
+  const missing = parts.filter(({ here }) => !here);
+  if (!missing.every(({ name, decode }) => isKeyFileStaged(store, name, decode))) return;
+  for (const { name } of missing) finishKeyFile(store, name);
 }
 
 function assemble(rsa: RsaKey, ed25519Id: Uint8Array, signing: SigningKey): RelayIdentity {
@@ -241,7 +267,8 @@ export function loadOrCreateIdentity(
   const found = survey(store);
   if (!Object.values(found).includes(true) && !policy.offlineMaster)
     return createIdentity(store, nowSec, policy);
-  refuseIfIncomplete(store, found, policy);
+  if (!policy.offlineMaster) finishIdentity(store, found);
+  refuseIfIncomplete(store, survey(store), policy);
   const rsa = loadKeyFile(store, RSA_IDENTITY_FILE, true, decodeRsaIdentity, RESTORE);
   const ed25519Id = loadMasterPublic(store);
   if (rsa === null || ed25519Id === null) {

@@ -26,6 +26,8 @@ import {
   createFile,
   fileErrorCode,
   fileFault,
+  passStep,
+  placeLeftover,
   type StagedFile,
   stageFile,
   syncDirectory,
@@ -264,6 +266,7 @@ export function setAsideKeyFile(store: KeyStore, name: string): void {
   if (!hasKeyFile(store, name)) return;
   try {
     renameSync(path, `${path}.old`);
+    passStep();
   } catch (error) {
     throw fileFault(error, `renaming it to ${basename(path)}.old`, path, EXIT_KEYS);
   }
@@ -275,6 +278,7 @@ export function removeKeyFile(store: KeyStore, name: string): void {
   const path = keyPath(store, name);
   try {
     unlinkSync(path);
+    passStep();
   } catch (error) {
     if (fileErrorCode(error) === 'ENOENT') return;
     throw fileFault(error, 'deleting the key file', path, EXIT_KEYS);
@@ -286,6 +290,49 @@ export function removeKeyFile(store: KeyStore, name: string): void {
 export interface NamedKey {
   readonly name: string;
   readonly bytes: Uint8Array;
+}
+
+/**
+ * Create several key files. All are on disk under temporary names before the first has its own, so that a process
+ * that dies in between leaves all that `finishKeyFile` needs.
+ *
+ * @throws OperatorError when a name is taken or the disk refuses; none of them is there then.
+ */
+export function createKeyFiles(store: KeyStore, keys: readonly NamedKey[]): void {
+  const staged: StagedFile[] = [];
+  const undo: (() => void)[] = [];
+  try {
+    for (const { name, bytes } of keys) {
+      staged.push(stageFile(keyPath(store, name), bytes, { mode: 0o600, exitCode: EXIT_KEYS }));
+    }
+    for (const [i, { name }] of keys.entries()) {
+      staged[i]!.place();
+      undo.push(() => unlinkSync(keyPath(store, name)));
+    }
+  } catch (error) {
+    for (const step of undo.reverse()) putBack(store, step);
+    for (const file of staged) file.discard();
+    throw error;
+  }
+}
+
+/** Tell whether a key file that has not its name yet is on disk whole. */
+export function isKeyFileStaged(
+  store: KeyStore,
+  name: string,
+  decode: (bytes: Uint8Array) => unknown,
+): boolean {
+  try {
+    return loadKeyFile(store, `${name}.tmp`, true, decode, '') !== null;
+  } catch (error) {
+    if (error instanceof OperatorError) return false;
+    throw error;
+  }
+}
+
+/** Give such a key file its name. @throws OperatorError */
+export function finishKeyFile(store: KeyStore, name: string): void {
+  placeLeftover(keyPath(store, name));
 }
 
 /**

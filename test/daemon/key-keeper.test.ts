@@ -48,6 +48,7 @@ class Bench {
   readonly onions: OnionKeysLetter[] = [];
   private acknowledgements: (() => void)[] = [];
   isMute = false;
+  rotations = 0;
 
   constructor(at = scratch(), nowSec = NOW, options = optionsOf(), times: Record<string, number> = {}) {
     this.at = at;
@@ -60,6 +61,7 @@ class Bench {
         onionParams: () => ({ rotationDays: 28, graceDays: 7 }),
         random: (n) => crypto.getRandomValues(new Uint8Array(n)),
         onDirty: (reason) => void this.dirty.push(reason),
+        onRotated: () => void this.rotations++,
         onExpired: (error) => void this.expired.push(error),
       },
       nowSec,
@@ -106,6 +108,7 @@ describe('onion keys', () => {
     while (bench.onions.length === 0) await Bun.sleep(1);
     const letter = bench.onions[0]!;
     expect(letter.generation).toBe(2);
+    expect(bench.rotations).toBe(1);
     expect(letter.previous!.publicKey).toEqual(first.publicKey);
     expect(letter.current.publicKey).not.toEqual(first.publicKey);
     expect(bench.keeper.describedOnionKeys.current).toBe(first);

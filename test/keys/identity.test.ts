@@ -283,3 +283,37 @@ test('keygen makes all, then only signing keys, and mends a missing public file'
   expect(last.ed25519Id).toEqual(first.ed25519Id);
   expect(last.signing.publicKey).not.toEqual(first.signing.publicKey);
 });
+
+const MADE_FIRST = [RSA_IDENTITY_FILE, MASTER_SECRET_FILE, MASTER_PUBLIC_FILE];
+
+/** A store as a process leaves it that died when `placed` files of a new identity had their names. */
+function diedWhileMaking(placed: number) {
+  const { store } = scratchStore();
+  const identity = loadOrCreateIdentity(store, NOW);
+  drop(store, SIGNING_SECRET_FILE);
+  drop(store, SIGNING_CERT_FILE);
+  for (const name of MADE_FIRST.slice(placed))
+    renameSync(keyPath(store, name), keyPath(store, `${name}.tmp`));
+  return { store, identity };
+}
+
+test('a process that died while it gave a new identity its names is finished', () => {
+  for (const placed of [1, 2, 3]) {
+    const { store, identity } = diedWhileMaking(placed);
+    const again = loadOrCreateIdentity(store, NOW);
+    expect([again.rsaId, again.ed25519Id]).toEqual([identity.rsaId, identity.ed25519Id]);
+    expect(readdirSync(store.keyDirectory).sort()).toEqual([...ALL].sort());
+  }
+  const { store, identity } = diedWhileMaking(0);
+  expect(loadOrCreateIdentity(store, NOW).rsaId).not.toEqual(identity.rsaId);
+  expect(readdirSync(store.keyDirectory).sort()).toEqual([...ALL].sort());
+});
+
+test('what is left of a lost file does not pass for it', () => {
+  const { store } = diedWhileMaking(2);
+  const left = keyPath(store, `${MASTER_PUBLIC_FILE}.tmp`);
+  writeFileSync(left, readFileSync(left).subarray(0, 40));
+  expect(refusal(() => loadOrCreateIdentity(store, NOW)).what).toContain(`missing: ${MASTER_PUBLIC_FILE}`);
+  const offline = diedWhileMaking(1).store;
+  expect(refusal(() => loadOrCreateIdentity(offline, NOW, OFFLINE)).what).toContain('missing');
+});
