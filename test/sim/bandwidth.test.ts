@@ -16,6 +16,7 @@ import { World } from './world.ts';
 setDefaultTimeout(120_000);
 
 const STEP_MS = 5;
+const SEEDS = 25;
 const NOTHING: FlowLimits = { cells: 0, window: 0 };
 const ENDLESS: FlowLimits = { cells: 1_000_000, window: 400 };
 const FAULTY: Faults = {
@@ -147,6 +148,43 @@ describe('a relay with two workers under one limit', () => {
     stage.run(20_000);
     for (const worker of stage.relay.workers) expect(worker.data.throttle.isWaiting).toBe(false);
     for (const worker of stage.relay.workers) audit(worker);
+  });
+
+  test('whatever the limits, sockets and resets: circuits that live hear all', () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const { prng } = new World(seed);
+      const rate = 80_000 + prng.below(400_000);
+      const stage = new Stage(
+        seed,
+        {
+          capacityBytes: 600 + prng.below(60_000),
+          chunkBytes: 1 + prng.below(30_000),
+          shortWrites: prng.below(3) * 0.3,
+          lateData: prng.below(2) * 0.1,
+          idleDrains: prng.below(2) * 0.002,
+        },
+        {
+          ...limit(rate),
+          relayBandwidthRate: prng.below(2) * (rate >> 1),
+          relayBandwidthBurst: rate >> 1,
+          perConnBwRate: prng.below(2) === 0 ? 2 ** 30 : 50_000,
+          perConnBwBurst: prng.below(2) === 0 ? 2 ** 30 : 20_000,
+        },
+      );
+      const flow = () => ({ cells: 20 + prng.below(150), window: 1 + prng.below(60) });
+      for (let i = 0; i < 6; i++) stage.build(stage.client(prng.below(2)), prng.below(2), flow(), flow());
+      stage.run(prng.below(2000));
+      stage.clients[0]!.peer.wire.reset();
+      stage.circuits.shift();
+      const isDone = () => stage.circuits.every((circuit) => circuit.isDone);
+      for (let i = 0; i < 60 && !isDone(); i++) stage.run(500);
+      expect([seed, ...stage.circuits.map((one) => one.isDone)]).toEqual([
+        seed,
+        ...stage.circuits.map(() => true),
+      ]);
+      stage.run(3000);
+      for (const worker of stage.relay.workers) expect(worker.data.throttle.isWaiting).toBe(false);
+    }
   });
 
   test('a new limit holds at once', () => {
