@@ -128,8 +128,9 @@ export class Slab {
     const chunks = this.chunks;
     while (chunks.length > 0 && chunks[chunks.length - 1] === null) chunks.pop();
     if (this.searchFrom > chunks.length) this.searchFrom = chunks.length;
-    const columns = this.chunkUsed.length;
-    if (columns > COLUMN_CHUNKS_LEAST && chunks.length * 4 <= columns) this.growColumns(columns >> 1);
+    let columns = this.chunkUsed.length;
+    while (columns > COLUMN_CHUNKS_LEAST && chunks.length * 4 <= columns) columns >>= 1;
+    if (columns < this.chunkUsed.length) this.growColumns(columns);
   }
 
   /** The buffer that holds a slot. Valid until the slot is freed. */

@@ -38,6 +38,12 @@ export class BufferPool {
     else buffer.buffer.transfer(0);
   }
 
+  /** Free what is not lent. */
+  dropIdle(): void {
+    for (let buffer = this.idle.pop(); buffer !== undefined; buffer = this.idle.pop())
+      buffer.buffer.transfer(0);
+  }
+
   private grow(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.bufferBytes);
   }

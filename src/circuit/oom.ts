@@ -12,7 +12,7 @@
  */
 import { NO_SLOT } from '../bytes/slab.ts';
 import { DestroyReason } from '../cell/reason.ts';
-import { OPEN as CHANNEL_OPEN, type Channel } from '../channel/channel.ts';
+import { OPEN as CHANNEL_OPEN, type Channel, NOT_HELD } from '../channel/channel.ts';
 import { Memory, type MemoryLedger, OFFER_STEPS } from '../shm/memory-ledger.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { NEXT, PREV } from './circuit-table.ts';
@@ -49,7 +49,7 @@ const SPARE_SLOTS = 512;
  * more than later would. When so much was freed, it is done at once, which also hands freed memory back to the system;
  * that takes at most a twentieth of the time.
  */
-const COLLECT_FROM = 4 * 2 ** 20;
+const COLLECT_FROM = 16 * 2 ** 20;
 const COLLECT_EVERY = 8 * 2 ** 20;
 const COLLECT_FREED = 16 * 2 ** 20;
 const COLLECT_COST_FACTOR = 20;
@@ -169,12 +169,12 @@ export class Oom {
     const { ledger } = this;
     const limit = plane.options.maxMemInQueues;
     if (ledger.kind(Memory.staging) > limit * STAGING_SHARE)
-      this.closeStuck(plane, limit * STAGING_LOW_SHARE);
+      this.closeStuck(plane, limit * STAGING_LOW_SHARE, Number.POSITIVE_INFINITY);
     if (this.rankAt >= this.ranked && plane.nowMs > this.rankedMs) this.rank(plane);
     const cutoff = ledger.cutoff(ledger.filled() - low);
     if (cutoff === Number.NEGATIVE_INFINITY) {
       // No circuit has anything that waits: what fills the memory belongs to links.
-      if (ledger.filled() >= limit) this.closeStuck(plane, 0);
+      if (ledger.filled() >= limit) this.closeStuck(plane, Number.POSITIVE_INFINITY, low);
       return false;
     }
     this.endOldest(plane, low, cutoff);
@@ -272,21 +272,27 @@ export class Oom {
     this.ledger.offer(0);
   }
 
-  /** Close links that have taken nothing for longest, until staging buffers hold no more than `most` in all workers. */
-  private closeStuck(plane: CircuitPlane, most: number): void {
+  /**
+   * Close links that have taken nothing for longest, until staging buffers hold no more than the one, and no more than
+   * the other is filled, in all workers.
+   */
+  private closeStuck(plane: CircuitPlane, stagingMost: number, filledMost: number): void {
     const { ledger } = this;
     const stuck: Channel[] = [];
     for (const channel of plane.channels.bySlot) {
       if (channel === null || channel === undefined || channel.state !== CHANNEL_OPEN) continue;
-      if (channel.congested && plane.nowMs - channel.lastWriteMs >= STUCK_MS) stuck.push(channel);
+      if (!channel.congested || channel.writeHeld !== NOT_HELD) continue;
+      if (plane.nowMs - channel.lastWriteMs >= STUCK_MS) stuck.push(channel);
     }
     stuck.sort((a, b) => a.lastWriteMs - b.lastWriteMs);
-    let toFree = ledger.kind(Memory.staging) - most;
     for (const channel of stuck) {
-      if (toFree <= 0) return;
-      toFree -= channel.shared.staging.bufferBytes;
+      if (ledger.kind(Memory.staging) <= stagingMost && ledger.filled() <= filledMost) return;
+      const { staging } = channel.shared;
       plane.counters.add(Counter.oom_links_closed, 1);
       plane.closeChannel(channel);
+      staging.dropIdle();
+      ledger.set(Memory.staging, staging.heldBytes);
+      this.settle(plane);
     }
   }
 

@@ -58,6 +58,52 @@ describe('Slab', () => {
     expect(new Slab(514).heldBytes).toBe(0);
   });
 
+  test('moves what is left together, with its date and its link, so that chunks come free', () => {
+    const slab = new Slab(8);
+    const slots = Array.from({ length: 8 * CHUNK }, () => slab.alloc());
+    const kept = slots.filter((_, i) => i % 8 === 7);
+    for (const slot of kept) {
+      slab.bufferOf(slot)[slab.offsetOf(slot)] = slot & 255;
+      slab.sinceMs[slot] = slot;
+      slab.next[slot] = slot + 1;
+    }
+    for (const slot of slots) if (!kept.includes(slot)) slab.free(slot);
+    expect(slab.heldBytes).toBe(8 * CHUNK * 8);
+    expect(slab.spareSlots).toBe(7 * CHUNK);
+    const moved = kept.map((slot) => slab.relocate(slot));
+    expect(new Set(moved).size).toBe(kept.length);
+    for (const [i, slot] of moved.entries()) {
+      const was = kept[i]!;
+      expect(slab.bufferOf(slot)[slab.offsetOf(slot)]).toBe(was & 255);
+      expect([slab.sinceMs[slot], slab.next[slot]]).toEqual([was, was + 1]);
+    }
+    // All in one, and the empty one that is kept.
+    expect(slab.heldBytes).toBe(2 * CHUNK * 8);
+    expect(moved.map((slot) => slab.relocate(slot))).toEqual(moved);
+  });
+
+  test('its columns shrink after a burst, and those of living slots stay', () => {
+    const slab = new Slab(2);
+    const slots = Array.from({ length: 300 * CHUNK }, () => slab.alloc());
+    const most = slab.columnBytes;
+    slab.sinceMs[slots[5]!] = 77;
+    for (const slot of slots) if (slot !== slots[5]) slab.free(slot);
+    expect(slab.columnBytes).toBeLessThan(most / 3);
+    expect(slab.sinceMs[slots[5]!]).toBe(77);
+    expect(new Set(Array.from({ length: 200 * CHUNK }, () => slab.alloc())).size).toBe(200 * CHUNK);
+  });
+
+  test('says when it grew', () => {
+    const slab = new Slab(8);
+    slab.alloc();
+    expect(slab.hasGrown).toBe(true);
+    slab.hasGrown = false;
+    for (let i = 1; i < CHUNK; i++) slab.alloc();
+    expect([slab.hasGrown, slab.spareSlots]).toEqual([false, 0]);
+    slab.alloc();
+    expect([slab.hasGrown, slab.spareSlots]).toEqual([true, CHUNK - 1]);
+  });
+
   test('any order of lending and freeing keeps slots apart', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const random = seeded(seed);

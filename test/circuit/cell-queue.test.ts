@@ -90,33 +90,6 @@ describe('a client that does not read', () => {
     expect(rig.rows()).toEqual({ owned: 1, transit: 0 });
   });
 
-  test('loses the circuit that waits when the memory of waiting cells is full, and no other', () => {
-    const rig = new Rig({ options: { parkedBytesMax: 12 * 514 } });
-    rig.openTwo(ID);
-    const other = rig.openTwo(ID + 1);
-    const [end, otherEnd] = rig.next.circuits;
-    const unblock = blockClient(rig);
-    const before = rig.plane.parked.used;
-    otherEnd!.say(RelayCommand.DATA, 1, filled(1, 9));
-    for (let i = before + 1; i < 12; i++) end!.say(RelayCommand.DATA, 1, filled(1, 1));
-    rig.settle();
-    expect(rig.plane.parked.used).toBe(12);
-    expect(rig.count('circuit_memory_killed')).toBe(0);
-    end!.say(RelayCommand.DATA, 1, filled(1, 1));
-    rig.settle();
-    expect(end!.destroyed).toBe(DestroyReason.RESOURCELIMIT);
-    expect(rig.count('circuit_memory_killed')).toBe(1);
-    expect(rig.count('circuit_queue_limit_killed')).toBe(0);
-    audit(rig.relay.workers[0]!);
-    // There is room again for the others.
-    otherEnd!.say(RelayCommand.DATA, 1, filled(1, 8));
-    rig.settle();
-    unblock();
-    const data = rig.client.cells.filter(({ circId }) => circId === ID + 1);
-    expect(data.map((cell) => other.hear(cell).data)).toEqual([filled(1, 9), filled(1, 8)]);
-    expect(rig.rows()).toEqual({ owned: 1, transit: 0 });
-  });
-
   test('gives back what was parked when its circuit or its channel goes', () => {
     for (const how of ['destroy', 'reset'] as const) {
       const rig = new Rig();
