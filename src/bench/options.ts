@@ -9,6 +9,7 @@ import type { ChurnHandshake, Direction } from '../load/plan.ts';
 import { type AttachWish, parseLoopback, placeInTorrc, portOf } from './attach.ts';
 import { type Bound, parseBound } from './bounds.ts';
 import type { FigureName } from './figure.ts';
+import type { MemoryWish } from './memory.ts';
 import { PLACEMENTS } from './placement.ts';
 import { MODE_SHAPES, type Mode, type Shape, USUAL_SHAPE } from './shape.ts';
 import { C_TOR, type Entry, OURS, pickRows, type Row, UNKNOWN_PACE } from './suite.ts';
@@ -27,10 +28,11 @@ const MODES: readonly Mode[] = ['flood', 'paced', 'latency', 'churn', 'idle'];
 /** Words that stand for all rows. */
 const SUITE = ['suite', 'all'];
 const CHART = 'chart';
+const MEMORY = 'memory';
 const GIGABYTES_LEAST = 1e-6;
 
 /** What may stand as the first word. */
-export const MODE_WORDS: readonly string[] = [...MODES, ...SUITE, CHART];
+export const MODE_WORDS: readonly string[] = [...MODES, MEMORY, ...SUITE, CHART];
 
 export const BENCH_OPTIONS: readonly OptionSpec[] = [
   {
@@ -82,11 +84,15 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'probes', hint: 'N', text: 'latency: round trips to measure (2000); churn: a probe beside it (0)' },
   { name: 'gap', hint: 'MS', text: 'latency: mean pause between two (4)' },
-  { name: 'total', hint: 'N', text: 'churn: circuits of a run (20000)' },
+  {
+    name: 'total',
+    hint: 'N',
+    text: 'churn: circuits of a run (20000); memory: circuits that come and go (100000)',
+  },
   { name: 'hops', hint: '1|2', text: 'churn: length of its circuits (1)' },
   { name: 'handshake', hint: 'ntor|ntor-v3|fast', text: 'churn: handshake of the first hop (ntor)' },
   { name: 'in-flight', hint: 'N', text: 'churn: handshakes under way (64)' },
-  { name: 'links', hint: 'N', text: 'idle: links to open (5000)' },
+  { name: 'links', hint: 'N', text: 'idle: links to open; memory: links that come and go (5000)' },
   { name: 'hold', hint: 'SECONDS', text: 'idle: how long to hold them (10)' },
   {
     name: 'bound',
@@ -104,6 +110,13 @@ export type Call =
       readonly kind: 'measure';
       readonly suite: boolean;
       readonly rows: readonly Row[];
+      readonly setup: SetupWish;
+      readonly output: Output;
+    }
+  | {
+      readonly kind: 'memory';
+      readonly entry: Entry;
+      readonly wish: MemoryWish;
       readonly setup: SetupWish;
       readonly output: Output;
     }
@@ -231,9 +244,6 @@ export function parseCall(given: readonly string[], home: string | null): Call {
   const attach = attachOf(wishes, home);
   if (suite) checkSuite(wishes, attach);
   else if (wishes.list('only').length > 0) throw bad('is for the suite', '--only');
-  const rows = suite
-    ? pickRows(wishes.list('only')).map((row) => scaled(row, wishes))
-    : [rowOf(mode as Mode, wishes, attach)];
   const setup: SetupWish = {
     executable: wishes.text('executable'),
     tor: wishes.text('tor') ?? 'tor',
@@ -244,13 +254,29 @@ export function parseCall(given: readonly string[], home: string | null): Call {
     runs: wishes.count('runs', 1, suite ? 5 : 3),
   };
   const jsonFile = wishes.text('json-file');
-  return {
-    kind: 'measure',
-    suite,
-    rows,
-    setup,
-    output: { json: wishes.flag('json'), jsonFile, chart: wishes.text('chart') },
-  };
+  const output: Output = { json: wishes.flag('json'), jsonFile, chart: wishes.text('chart') };
+  if (mode === MEMORY)
+    return { kind: 'memory', entry: firstEntry(wishes, attach), wish: memoryWish(wishes), setup, output };
+  const rows = suite
+    ? pickRows(wishes.list('only')).map((row) => scaled(row, wishes))
+    : [rowOf(mode as Mode, wishes, attach)];
+  return { kind: 'measure', suite, rows, setup, output };
+}
+
+/** How much comes and goes while memory is watched. */
+function memoryWish(wishes: Wishes): MemoryWish {
+  const needless = ['against', 'bound', 'chart'].find(
+    (name) => wishes.text(name) !== null || wishes.list(name).length > 0,
+  );
+  if (needless !== undefined) throw bad('has no meaning for memory, whose bound is fixed', `--${needless}`);
+  return { circuits: wishes.count('total', 1, 100_000), links: wishes.count('links', 1, 5000) };
+}
+
+function firstEntry(wishes: Wishes, attach: AttachWish | null): Entry {
+  if (attach !== null) {
+    return { name: `${attach.host}:${attach.port}`, kind: 'attached', workers: null, placement: null };
+  }
+  return wishes.text('target') === 'tor' ? C_TOR : OURS;
 }
 
 /** What the rows of the suite say themselves. How much is pumped may be said beside. */
@@ -322,12 +348,7 @@ function rowOf(mode: Mode, wishes: Wishes, attach: AttachWish | null): Row {
     wishes.text('placement') === null ? null : wishes.choice('placement', PLACEMENTS, 'local');
   const against =
     wishes.text('against') === null ? null : wishes.choice('against', ['ours', 'tor'] as const, 'tor');
-  const first: Entry =
-    attach !== null
-      ? { name: `${attach.host}:${attach.port}`, kind: 'attached', workers: null, placement: null }
-      : wishes.text('target') === 'tor'
-        ? C_TOR
-        : OURS;
+  const first = firstEntry(wishes, attach);
   const beside = against === null ? null : against === 'tor' ? C_TOR : OURS;
   const place = (entry: Entry): Entry => (entry.kind === 'ours' ? { ...entry, placement } : entry);
   const unlike =

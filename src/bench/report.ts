@@ -10,6 +10,7 @@ import { COMMIT, VERSION } from '../version.ts';
 import { printBound } from './bounds.ts';
 import type { NamedRun } from './compare.ts';
 import { FIGURES, type FigureName } from './figure.ts';
+import type { MemoryResult } from './memory.ts';
 import { printPlacement } from './placement.ts';
 import type { RowResult } from './run-row.ts';
 import { describeShape, type Mode } from './shape.ts';
@@ -34,7 +35,9 @@ export interface Report {
   readonly machine: Machine;
   readonly versions: { readonly onionrelay: string; readonly bun: string; readonly tor: string | null };
   readonly rows: readonly RowResult[];
-  /** All rows clean and within their bounds. */
+  /** What memory did while circuits and links came and went, if that was asked. */
+  readonly memory?: MemoryResult;
+  /** All that was measured is clean and within its bounds. */
   readonly held: boolean;
 }
 
@@ -57,14 +60,20 @@ const SHOWN_IN_SUITE: Readonly<Record<Mode, readonly FigureName[]>> = {
 };
 
 /** Put rows into a report. `tor` is what `tor --version` says. */
-export function makeReport(rows: readonly RowResult[], tor: string | null, nowMs: number): Report {
+export function makeReport(
+  rows: readonly RowResult[],
+  tor: string | null,
+  nowMs: number,
+  memory?: MemoryResult,
+): Report {
   return {
     format: FORMAT,
     date: new Date(nowMs).toISOString(),
     machine: readMachine(),
     versions: { onionrelay: `${VERSION} (${COMMIT})`, bun: Bun.version, tor },
     rows,
-    held: rows.every(({ held }) => held),
+    ...(memory === undefined ? {} : { memory }),
+    held: rows.every(({ held }) => held) && memory?.held !== false,
   };
 }
 
@@ -126,7 +135,7 @@ export function printRow(row: RowResult): string {
   const lines: string[][] = row.runs.map((run) => [
     `${run.contender} ${run.run}`,
     ...shown.map((name) => printFigure(run.figures[name] ?? null)),
-    run.fault ?? `${run.check.inStep} of ${run.check.expected} ${mode === 'idle' ? 'answer' : 'in step'}`,
+    run.fault ?? goodWords(run),
   ]);
   for (const { contender, figures } of row.summaries) {
     lines.push([
@@ -140,6 +149,14 @@ export function printRow(row: RowResult): string {
   }
   const placed = placementLines(row).map((line) => `${line}\n`);
   return `${describeShape(row.shape)}\n${printTable(columns, lines)}${placed.join('')}${verdictLines(row)}`;
+}
+
+/** What shows that a run is good. */
+function goodWords({ report, check }: NamedRun): string {
+  if (report.mode !== 'churn') {
+    return `${check.inStep} of ${check.expected} ${report.mode === 'idle' ? 'answer' : 'in step'}`;
+  }
+  return `${report.done} built, ${report.refused} refused, keys of ${report.verified} compared`;
 }
 
 function placementLines({ runs }: RowResult): string[] {

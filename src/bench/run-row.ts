@@ -65,7 +65,8 @@ export interface RowResult {
 /** How much is pumped to find out what a relay can do at most. */
 const CEILING_BYTES = 1e9;
 
-function startEntry(entry: Entry, row: Row, setup: Setup): Promise<Target> {
+/** Start the relay of an entry, or attach to it. `torrc`: lines beside those of the setup. @throws OperatorError */
+export function startEntry(entry: Entry, torrc: readonly string[], setup: Setup): Promise<Target> {
   if (entry.kind === 'attached') {
     if (setup.attach === null) throw new Bug('an attached entry has a relay to attach to');
     return attachTarget(setup.attach);
@@ -76,7 +77,7 @@ function startEntry(entry: Entry, row: Row, setup: Setup): Promise<Target> {
     kind: entry.kind,
     command,
     workers: entry.workers ?? setup.workers,
-    torrc: [...row.torrc, ...setup.torrc],
+    torrc: [...torrc, ...setup.torrc],
     cores: setup.cores,
   });
 }
@@ -89,7 +90,7 @@ export async function runRow(row: Row, setup: Setup, ear: Ear): Promise<RowResul
     (entry): Contender => ({
       name: entry.name,
       placement: entry.placement,
-      start: () => startEntry(entry, row, setup),
+      start: () => startEntry(entry, row.torrc, setup),
     }),
   );
   const comparison = await compare({
@@ -109,7 +110,7 @@ async function paced(row: Row, setup: Setup, tell: (text: string) => void): Prom
   const { shape, paceShare } = row;
   if (paceShare === null) return shape;
   const entry = row.entries.at(-1)!;
-  const target = await startEntry(entry, row, setup);
+  const target = await startEntry(entry, row.torrc, setup);
   try {
     const flood: Shape = {
       ...shape,

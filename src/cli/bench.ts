@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ArgsDef } from 'citty';
 import { chartOf, printChart } from '../bench/chart.ts';
+import { printMemory, watchMemory } from '../bench/memory.ts';
 import {
   BENCH_OPTIONS,
   type Call,
@@ -26,7 +27,7 @@ import {
   printSuite,
   type Report,
 } from '../bench/report.ts';
-import { type RowResult, runRow, type Setup } from '../bench/run-row.ts';
+import { type RowResult, runRow, type Setup, startEntry } from '../bench/run-row.ts';
 import { planOf } from '../bench/shape.ts';
 import type { Row } from '../bench/suite.ts';
 import { EXIT_USAGE, findTor, killStarted, LOOPBACK } from '../bench/target.ts';
@@ -61,6 +62,7 @@ export const BENCH_EXAMPLES = `EXAMPLES
   onionrelay bench idle --links 5000              memory per idle link
   onionrelay bench latency --rate 80% --against tor
                                                   latency added to a cell while both carry 80 % of C tor's maximum
+  onionrelay bench memory                         whether memory comes back after 100,000 circuits and 5,000 links
   onionrelay bench paced --rate 250               how much of a core 250 MB/s take
   onionrelay bench --target 127.0.0.1:9001 --data-directory /var/lib/tor
                                                   a relay that runs; it needs ExtendAllowPrivateAddresses 1
@@ -82,7 +84,7 @@ export async function bench(words: readonly string[], home: string | null): Prom
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
   try {
-    return await measure(call);
+    return await (call.kind === 'memory' ? memory(call) : measure(call));
   } finally {
     killStarted();
   }
@@ -185,6 +187,30 @@ async function measure({
   const report = makeReport(results, torVersion, wallMs());
   tell(report, suite, output);
   return report.held && !broken ? 0 : EXIT_NOT_HELD;
+}
+
+async function memory({
+  entry,
+  wish,
+  setup: given,
+  output,
+}: Extract<Call, { kind: 'memory' }>): Promise<number> {
+  const setup = setupOf(given, entry.kind === 'tor');
+  const target = await startEntry(entry, [], setup);
+  try {
+    const result = await watchMemory(target, wish, setup.makeLoad, (tenth, { rssBytes }) => {
+      process.stderr.write(`  ${entry.name}: ${tenth * 10} % done, RSS ${(rssBytes / 1e6).toFixed(1)} MB\n`);
+    });
+    const report = makeReport([], setup.tor === null ? null : versionOf(setup.tor), wallMs(), result);
+    process.stdout.write(output.json ? printJson(report) : printMemory(result));
+    if (output.jsonFile !== null) keep(output.jsonFile, printJson(report));
+    return result.held ? 0 : EXIT_NOT_HELD;
+  } catch (error) {
+    process.stderr.write(`onionrelay: bench: ${reasonOf(error)}\n${target.logTail()}`);
+    return EXIT_NOT_HELD;
+  } finally {
+    await target.stop();
+  }
 }
 
 function tell(report: Report, suite: boolean, output: Output): void {

@@ -102,6 +102,19 @@ describe('modes', () => {
     expect(measure('suite --only flood-500').rows.map(({ name }) => name)).toEqual(['flood-500']);
   });
 
+  test('memory is watched while circuits and links come and go', () => {
+    const call = (words: string) => parseCall(words.split(' '), null);
+    expect(call('memory')).toMatchObject({
+      kind: 'memory',
+      entry: { name: 'ours' },
+      wish: { circuits: 100_000, links: 5000 },
+    });
+    expect(call('memory --target tor --total 10 --links 3')).toMatchObject({
+      entry: { name: 'C tor' },
+      wish: { circuits: 10, links: 3 },
+    });
+  });
+
   test('a chart is made of results', () => {
     expect(parseCall(['chart', 'a.json', '--chart', 'b.svg'], null)).toEqual({
       kind: 'chart',
@@ -220,6 +233,7 @@ test.each([
   ['churn --placement half', 'for floods'],
   ['--target tor --placement half', 'relay of ours'],
   ['--placement half --workers 3', 'two workers'],
+  ['memory --against tor', 'no meaning for memory'],
   ['chart', 'one file of results'],
 ])('"%s" is refused', (words, why) => {
   expect(refusal(words)).toContain(why);

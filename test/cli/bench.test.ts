@@ -80,6 +80,18 @@ describe('other modes', () => {
   );
 });
 
+test(
+  'memory is watched while circuits and links come and go',
+  async () => {
+    const { code, out } = await bench('memory', '--total', '200', '--links', '20', '--json');
+    const { memory } = JSON.parse(out) as Report;
+    expect(memory).toMatchObject({ circuits: 200, links: 20, refused: 0, faults: [] });
+    expect(memory!.readings.length).toBe(11);
+    expect(code).toBe(memory!.held ? 0 : 1);
+  },
+  PATIENCE_MS,
+);
+
 describe.skipIf(!HAS_TOR)('beside C tor', () => {
   test(
     'a ratio is printed',
