@@ -53,6 +53,29 @@ test('OutboundBindAddressOR is stronger than OutboundBindAddress, each family fo
   expect(make([])).toMatchObject({ bindIpv4: null, bindIpv6: null });
 });
 
+test('limits of a link follow torrc, else the consensus, else those of the process', () => {
+  const all = ['BandwidthRate 200 KB', 'BandwidthBurst 400 KB'];
+  const KB = 1024;
+  expect(make(all)).toMatchObject({
+    bandwidthRate: 200 * KB,
+    bandwidthBurst: 400 * KB,
+    relayBandwidthRate: 0,
+    perConnBwRate: 200 * KB,
+    perConnBwBurst: 400 * KB,
+    countPrivateBandwidth: false,
+  });
+  const consensus = { perconnbwrate: 5000, perconnbwburst: 6000 };
+  expect(make(all, consensus)).toMatchObject({ perConnBwRate: 5000, perConnBwBurst: 6000 });
+  const own = ['PerConnBWRate 3 KB', 'RelayBandwidthRate 90 KB', 'CountPrivateBandwidth 1'];
+  expect(make([...all, ...own], consensus)).toMatchObject({
+    perConnBwRate: 3 * KB,
+    perConnBwBurst: 6000,
+    relayBandwidthRate: 90 * KB,
+    relayBandwidthBurst: 90 * KB,
+    countPrivateBandwidth: true,
+  });
+});
+
 describe('MaxMemInQueues', () => {
   test('0 follows the machine as in C tor: 0.4 of 8 GB and more, 0.75 of less, 256 MB to 8 GB', () => {
     expect(make([]).maxMemInQueues).toBe(3 * GB);
