@@ -19,6 +19,8 @@ import { readVitals } from './vitals.ts';
 
 const BOUND = 0.7;
 const PLAN = { circuits: 40, connections: 4 };
+/** The least that C tor takes. */
+const QUEUES_MB = 256;
 const WARM_UP_MS = 2000;
 const SETTLE_MS = 15_000;
 const SAMPLE_MS = 250;
@@ -133,7 +135,7 @@ async function runOnce(kind: TargetKind, attack: AttackName, options: Options): 
   const target = await startTarget({
     kind,
     workers: options.workers,
-    torrc: kind === 'ours' ? ['DisableDebuggerAttachment 0'] : [],
+    torrc: [`MaxMemInQueues ${QUEUES_MB} MB`, ...(kind === 'ours' ? ['DisableDebuggerAttachment 0'] : [])],
   });
   let honest: HonestLoad | null = null;
   const attackers: AttackProcess[] = [];
@@ -154,6 +156,8 @@ async function runOnce(kind: TargetKind, attack: AttackName, options: Options): 
     const cpuBefore = target.cpuSec();
     const during = await honest.measure(options.seconds * 1000);
     const cpu = (target.cpuSec() - cpuBefore) / options.seconds;
+    await readCounters(target);
+    process.stderr.write(target.log().match(/TURN.*/g)!.slice(-2).join('\n') + '\n');
     const did = await stopAll(attackers);
     await Bun.sleep(RAMP_MS);
     const after = await honest.measure(options.seconds * 500);

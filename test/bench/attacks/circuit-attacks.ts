@@ -4,7 +4,7 @@ import { Command } from '../../../src/cell/command.ts';
 import { encodeCreate2, encodeCreateFast, HandshakeType } from '../../../src/cell/create.ts';
 import { RelayCommand } from '../../../src/cell/relay-message.ts';
 import { FAST_HALF_BYTES } from '../../../src/crypto/handshake/fast.ts';
-import { EchoRelay } from '../../net/echo-relay.ts';
+import { FloodRelay } from '../../net/flood-relay.ts';
 import { TestCircuit } from '../../net/test-circuit.ts';
 import type { TestLink } from '../../net/test-link.ts';
 import { type Attack, type AttackPlan, fillCells, Hose, openLink, unhex } from './attack.ts';
@@ -147,8 +147,8 @@ export class CreateFastFlood extends Hosing {
   }
 }
 
-/** Circuits made, given more RELAY_EARLY cells than any may carry, and so killed: as many as go. */
-export class EarlyAbuse extends Hosing {
+/** Circuits made, and killed by the first cell on them, for which there is no next hop; nine more follow each. */
+export class StillBorn extends Hosing {
   protected aim(): (buffer: Uint8Array) => void {
     const fast = encodeCreateFast(random(FAST_HALF_BYTES));
     const body = random(BODY_BYTES);
@@ -166,16 +166,14 @@ export class EarlyAbuse extends Hosing {
   }
 }
 
-/** Cells that one circuit asks for before its link stops reading. */
-const ECHOES_PER_CIRCUIT = 4000;
-const CIRCUITS_PER_LINK = 10;
+const EARLY_CELLS = 12;
+const EARLY_LANES = 16;
 
-/** Circuits over the relay to an echo of ours whose answers are never read. */
-export class NeverRead implements Attack {
-  readonly tally: Tally = { links: 0, circuits: 0, refused: 0, asked: 0 };
+/** Circuits that get more RELAY_EARLY cells than any may carry, each a message in order. */
+export class EarlyAbuse implements Attack {
+  readonly tally: Tally = { links: 0, circuits: 0, destroyed: 0, refused: 0 };
   readonly #plan: AttackPlan;
-  readonly #links = new Set<TestLink>();
-  readonly #echo = new EchoRelay();
+  readonly #links: TestLink[] = [];
   #going = true;
 
   constructor(plan: AttackPlan) {
@@ -183,34 +181,84 @@ export class NeverRead implements Attack {
   }
 
   async start(): Promise<void> {
-    for (let i = 0; i < this.#plan.links; i++) void this.#run();
+    for (let i = 0; i < this.#plan.links; i++) {
+      const link = await openLink(this.#plan);
+      link.onCell = () => false;
+      this.#links.push(link);
+      this.tally['links']! += 1;
+      for (let lane = 0; lane < EARLY_LANES; lane++) void this.#abuse(link);
+    }
   }
 
-  async #run(): Promise<void> {
-    const there = { host: Uint8Array.of(127, 0, 0, 1), port: this.#echo.port };
-    const rsaId = unhex(this.#plan.rsaId);
-    const ed25519Id = unhex(this.#plan.ed25519Id);
-    const onionKey = unhex(this.#plan.onionKey);
+  async #abuse(link: TestLink): Promise<void> {
+    while (this.#going && !link.isClosed) {
+      try {
+        const circuit = await TestCircuit.createFast(link);
+        this.tally['circuits']! += 1;
+        for (let n = 0; n < EARLY_CELLS; n++) {
+          circuit.send(RelayCommand.DROP, new Uint8Array(0), { early: true });
+        }
+        if ('destroyed' in (await circuit.receive())) this.tally['destroyed']! += 1;
+      } catch {
+        this.tally['refused']! += 1;
+        await Bun.sleep(10);
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#going = false;
+    for (const link of this.#links) link.close();
+  }
+}
+
+const CIRCUITS_PER_LINK = 10;
+/** Cells poured in one go, and how often. */
+const POUR_CELLS = 500;
+const POUR_MS = 2;
+const UNREAD_MS = 5000;
+
+/** Circuits over the relay to a next hop of ours that sends on all of them, and nobody reads. */
+export class NeverRead implements Attack {
+  readonly tally: Tally = { links: 0, circuits: 0, refused: 0, poured: 0 };
+  readonly #plan: AttackPlan;
+  readonly #links = new Set<TestLink>();
+  readonly #next = new FloodRelay();
+  #going = true;
+
+  constructor(plan: AttackPlan) {
+    this.#plan = plan;
+  }
+
+  async start(): Promise<void> {
+    for (let i = 0; i < this.#plan.links; i++) void this.#keepUnread();
+    void this.#pour();
+  }
+
+  async #pour(): Promise<void> {
+    while (this.#going) {
+      this.#next.pour(POUR_CELLS);
+      await Bun.sleep(POUR_MS);
+    }
+  }
+
+  async #keepUnread(): Promise<void> {
+    const there = { host: Uint8Array.of(127, 0, 0, 1), port: this.#next.port };
     while (this.#going) {
       try {
         const link = await openLink(this.#plan);
         link.onCell = () => false;
         this.#links.add(link);
         this.tally['links']! += 1;
-        const circuits: TestCircuit[] = [];
         for (let i = 0; i < CIRCUITS_PER_LINK; i++) {
-          const circuit = await TestCircuit.createNtor(link, { rsaId, ed25519Id, onionKey });
-          await circuit.extend(this.#echo.hop, there);
-          circuits.push(circuit);
+          const circuit = await TestCircuit.createFast(link);
+          await circuit.extend(this.#next.hop, there);
           this.tally['circuits']! += 1;
         }
+        link.onCell = () => true;
         link.socket!.pause();
-        for (let n = 0; n < ECHOES_PER_CIRCUIT && this.#going && !link.isClosed; n++) {
-          for (const circuit of circuits) circuit.send(RelayCommand.DATA, random(498), { streamId: 1 });
-          this.tally['asked']! += circuits.length;
-          await Bun.sleep(1);
-        }
-        await Promise.race([link.closed, Bun.sleep(3000)]);
+        // When the relay has ended all its circuits there is nothing left for it to do.
+        await Promise.race([link.closed, Bun.sleep(UNREAD_MS)]);
         this.#links.delete(link);
         link.close();
       } catch {
@@ -222,7 +270,9 @@ export class NeverRead implements Attack {
 
   async stop(): Promise<void> {
     this.#going = false;
+    this.tally['poured'] = this.#next.poured;
     for (const link of this.#links) link.close();
-    this.#echo.stop();
+    for (const link of this.#next.links) link.close();
+    this.#next.stop();
   }
 }
