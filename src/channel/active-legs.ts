@@ -82,7 +82,8 @@ export function removeActive(port: ActiveLegs, order: LegPriority, leg: number):
   const count = --port.activeCount;
   if (at !== count) {
     const last = heap[count]!;
-    if (before(order, last, leg)) siftUp(order, heap, last, at);
+    // Held against its new neighbours: the count of the leg that leaves may have grown already.
+    if (at > 0 && before(order, last, heap[(at - 1) >> 1]!)) siftUp(order, heap, last, at);
     else siftDown(order, heap, count, last, at);
   }
   if (count === 0 && heap.length > KEPT_CAPACITY) port.activeLegs = NO_LEGS;
