@@ -2,10 +2,12 @@
  * One of our relays in a simulated world: real data planes, one per worker, joined by rings of few slots.
  */
 import { type Endpoint, printIp } from '../../src/bytes/address.ts';
+import { REFILL_WAKE_MS } from '../../src/channel/token-bucket.ts';
 import type { CircuitKeys } from '../../src/circuit/plane.ts';
 import { RandomPool } from '../../src/circuit/random-pool.ts';
 import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { AddressTable } from '../../src/shm/address-table.ts';
+import { Bandwidth } from '../../src/shm/bandwidth.ts';
 import { DosTable } from '../../src/shm/dos-table.ts';
 import type { WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
@@ -16,6 +18,7 @@ import { Roster } from '../../src/shm/roster.ts';
 import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
+import { SimBell, SimRing, spoilFreed } from './doubles.ts';
 import { StubHandshake } from './stub-handshake.ts';
 import type { WireEnd, WireEvents } from './wire.ts';
 import { type Actor, eventsOf, SESSION, type World } from './world.ts';
@@ -35,6 +38,7 @@ export const OPTIONS: WorkerOptions = {
   maxOnionQueueDelayMs: 1750,
   onionQueueCutoffMs: 5000,
   circQueueCellsMax: 2500,
+  circuitPriorityHalfLifeMs: 30_000,
   circQueueCellsMaxOut: 2500,
   dos: DOS_LIMITS,
   circuitsPerRelayMax: 10_000,
@@ -57,6 +61,13 @@ export const OPTIONS: WorkerOptions = {
   dialsPerLinkMax: 1000,
   dialsPerRelayMax: 1000,
   extendTimeoutMs: 60_000,
+  bandwidthRate: 2 ** 30,
+  bandwidthBurst: 2 ** 30,
+  relayBandwidthRate: 0,
+  relayBandwidthBurst: 0,
+  perConnBwRate: 2 ** 30,
+  perConnBwBurst: 2 ** 30,
+  countPrivateBandwidth: true,
 };
 
 export interface SimRelayConfig {
@@ -97,7 +108,12 @@ export class SimWorker implements Actor {
   readonly worker: number;
   readonly data: DataPlane;
   alive = true;
-  private armed = true;
+  readonly bell = new SimBell(() => this.wake());
+  /** Something happened here since whoever audits looked last. */
+  touched = true;
+  /** A turn is to come, whoever rings. */
+  armed = true;
+  refillDueMs = Number.POSITIVE_INFINITY;
 
   constructor(relay: SimRelay, worker: number, options: WorkerOptions, relayIndex: RelayIndex) {
     this.relay = relay;
@@ -111,10 +127,12 @@ export class SimWorker implements Actor {
       roster: new Roster(relay.rosterBlock, worker),
       relayIndex,
       halfOpen: new AddressTable(relay.halfOpenBlock, worker),
+      bandwidth: new Bandwidth(relay.bandwidthBlock),
       memory: new MemoryLedger(relay.memoryBlock, worker),
       wakeOthers: () => {
         for (const other of relay.workers) if (other !== this) other.wake();
       },
+      collectGarbage: () => {},
       dos: new DosTable(relay.dosBlock, worker, () => prng.u32() / 2 ** 32),
       options,
       credentials: relay.credentials,
@@ -129,9 +147,11 @@ export class SimWorker implements Actor {
       dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }),
       handshake: (config) => new StubHandshake(config),
     });
+    spoilFreed(this.data);
   }
 
   private beginBatch(): number {
+    this.touched = true;
     if (!this.armed) {
       this.armed = true;
       this.data.plane.nowMs = this.relay.world.nowMs;
@@ -150,14 +170,25 @@ export class SimWorker implements Actor {
   }
 
   ready(): boolean {
-    return this.alive && (this.armed || this.data.hasRingWork());
+    return this.alive && (this.armed || this.relay.world.nowMs >= this.refillDueMs);
   }
 
+  /** As `worker/loop` has it: what is left over arms the next turn, else the bell is armed and looked past once more. */
   turn(): void {
-    const left = this.data.work();
-    this.data.scheduler.flush(this.relay.world.nowMs);
-    this.data.publishRings();
-    this.armed = left || this.data.scheduler.dirtyCount > 0;
+    const { data, bell } = this;
+    const { nowMs } = this.relay.world;
+    this.touched = true;
+    bell.asleep = false;
+    const left = data.work();
+    data.scheduler.flush(nowMs);
+    data.publishRings();
+    this.armed = left || data.scheduler.dirtyCount > 0;
+    this.refillDueMs = data.throttle.isWaiting ? nowMs + REFILL_WAKE_MS : Number.POSITIVE_INFINITY;
+    if (this.armed) return;
+    bell.asleep = true;
+    if (!data.hasRingWork()) return;
+    bell.asleep = false;
+    this.armed = true;
   }
 }
 
@@ -177,6 +208,7 @@ export class SimRelay {
   readonly halfOpenBlock: SharedArrayBuffer;
   readonly memoryBlock: SharedArrayBuffer;
   readonly memory: MemoryLedger;
+  readonly bandwidthBlock: SharedArrayBuffer;
   readonly dosBlock: SharedArrayBuffer;
   readonly dos: DosTable;
   readonly roster: Roster;
@@ -210,6 +242,8 @@ export class SimRelay {
     this.board = new Scoreboard(this.scoreboard, this.workerCount);
     this.roster = new Roster(this.rosterBlock, this.workerCount);
     const options = { ...OPTIONS, ...bothQueues(config.options), ...config.options };
+    this.bandwidthBlock = Bandwidth.create(this.workerCount, world.nowMs);
+    new Bandwidth(this.bandwidthBlock).setLimits(options);
     const index = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
     for (let i = 0; i < this.workerCount; i++) this.workers.push(new SimWorker(this, i, options, index));
     for (let a = 0; a < this.workerCount; a++) {
@@ -226,8 +260,12 @@ export class SimRelay {
   join(a: number, b: number, slots: number): void {
     const there = Ring.create(slots);
     const back = Ring.create(slots);
-    this.workers[a]!.data.attach(b, new Ring(there), new Ring(back));
-    this.workers[b]!.data.attach(a, new Ring(back), new Ring(there));
+    const [one, other] = [this.workers[a]!, this.workers[b]!];
+    const [bellA, bellB] = [one.bell.asDoorbell, other.bell.asDoorbell];
+    one.data.attach(b, new SimRing(there, bellB, bellA), new SimRing(back, bellA, bellB));
+    other.data.attach(a, new SimRing(back, bellA, bellB), new SimRing(there, bellB, bellA));
+    one.wake();
+    other.wake();
   }
 
   private accept(wire: WireEnd, remote: Endpoint): WireEvents | null {
@@ -256,6 +294,11 @@ export class SimRelay {
       this.memory.dropWorker(worker);
       this.dos.dropWorker(worker);
     });
+  }
+
+  /** One worker's count of something. */
+  counted(worker: number, counter: number): number {
+    return this.board.of(worker, counter);
   }
 
   /** The relay's count of something, over all workers. */

@@ -65,7 +65,7 @@ export class Client {
     this.peer = Peer.connect(world, relay, {
       ...(relay.pinned === null ? {} : { worker: relay.pinned }),
       from: {
-        host: Uint8Array.of(203, 0, 113, 1 + world.prng.below(250)),
+        host: Uint8Array.of(203, 0, 113, 1 + world.prng.below(3)),
         port: 1024 + world.prng.below(60_000),
       },
     });

@@ -130,6 +130,11 @@ export class WireEnd implements Wire {
     );
   }
 
+  /** The owner, refused a write, will be told to drain, or that it is over. */
+  get willTell(): boolean {
+    return this.wantsDrain || this.dead || this.closing || this.told;
+  }
+
   canDrain(): boolean {
     if (this.dead || this.told || this.closing || this.events === null) return false;
     if (this.wantsDrain) return this.outgoingBytes < this.faults.capacityBytes;

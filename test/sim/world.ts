@@ -25,6 +25,12 @@ export interface Actor {
   turn(): void;
 }
 
+/** What can happen. */
+const DELIVER = 0;
+const DRAIN = 1;
+const END = 2;
+const TURN = 3;
+
 /** Ticks of workers, as the loop has them. */
 const TICK_MS = 100;
 
@@ -36,13 +42,16 @@ export class World {
   steps = 0;
   /** Chunks that arrived somewhere. */
   delivered = 0;
-  readonly ends: WireEnd[] = [];
+  ends: WireEnd[] = [];
   readonly actors: Actor[] = [];
   /** Called about every hundred virtual milliseconds. */
   readonly tickers: (() => void)[] = [];
   private readonly listeners = new Map<string, Listener>();
   private readonly soonTasks: (() => void)[] = [];
   private nextTickMs = 1000 + TICK_MS;
+  /** What could happen in this step, and to whom. */
+  private readonly things: (WireEnd | Actor)[] = [];
+  private readonly whats: number[] = [];
 
   constructor(seed: number, faults: Faults = GOOD) {
     this.seed = seed;
@@ -109,17 +118,48 @@ export class World {
       task();
       return true;
     }
-    const could: (() => void)[] = [];
+    const { things, whats } = this;
+    let could = 0;
     for (const end of this.ends) {
-      if (end.canDeliver() || end.canDeliverLate()) could.push(() => this.deliver(end));
-      if (end.canDrain()) could.push(() => end.drain());
-      if (end.canEnd()) could.push(() => end.end());
+      if (end.canDeliver() || end.canDeliverLate()) {
+        things[could] = end;
+        whats[could++] = DELIVER;
+      }
+      if (end.canDrain()) {
+        things[could] = end;
+        whats[could++] = DRAIN;
+      }
+      if (end.canEnd()) {
+        things[could] = end;
+        whats[could++] = END;
+      }
     }
-    for (const actor of this.actors) if (actor.ready()) could.push(() => actor.turn());
-    if (could.length === 0) return false;
-    could[this.prng.below(could.length)]!();
-    for (let i = this.ends.length - 1; i >= 0; i--) if (this.ends[i]!.isOver) this.ends.splice(i, 1);
+    for (const actor of this.actors) {
+      if (!actor.ready()) continue;
+      things[could] = actor;
+      whats[could++] = TURN;
+    }
+    if (could === 0) return false;
+    const which = this.prng.below(could);
+    this.happen(things[which]!, whats[which]!);
     return true;
+  }
+
+  private happen(thing: WireEnd | Actor, what: number): void {
+    if (what === TURN) {
+      (thing as Actor).turn();
+      return;
+    }
+    const end = thing as WireEnd;
+    if (what === DELIVER) this.deliver(end);
+    else if (what === DRAIN) end.drain();
+    else {
+      end.end();
+      if (end.isOver) {
+        const { other } = end;
+        this.ends = this.ends.filter((one) => one !== end && one !== other);
+      }
+    }
   }
 
   private deliver(end: WireEnd): void {
@@ -137,11 +177,11 @@ export class World {
     throw new Error(`seed ${this.seed}: still busy after ${stepsMax} steps`);
   }
 
-  /** Let so much time pass, with everything that it brings. */
-  pass(ms: number): void {
+  /** Let so much time pass, a stride at a time, with everything that it brings. */
+  pass(ms: number, strideMs = TICK_MS): void {
     const end = this.nowMs + ms;
     while (this.nowMs < end) {
-      this.nowMs = Math.min(end, this.nowMs + TICK_MS);
+      this.nowMs = Math.min(end, this.nowMs + strideMs);
       this.settle();
     }
   }
