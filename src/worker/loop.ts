@@ -42,7 +42,6 @@ const TICK_MS = 100;
 /** How long a flush may be put off to merge batches. */
 const FLUSH_DELAY_MS = 1;
 
-const TURN = { start: 0, n: 0, read: 0, readMax: 0, work: 0, workMax: 0, flush: 0, flushMax: 0 };
 /** The loop of one worker. */
 export class Loop {
   readonly worker: number;
@@ -128,21 +127,16 @@ export class Loop {
     if (!this.armed) {
       this.armed = true;
       this.plane.nowMs = this.clock.read();
-      TURN.start = performance.now();
       setImmediate(this.endBatch);
     }
     return this.plane.nowMs;
   }
 
   private onEndOfBatch(): void {
-    const t1 = performance.now();
     const left = this.data.work();
-    const t2 = performance.now();
     this.flush();
     this.data.publishRings();
     this.listeners.nextTurn();
-    const t3 = performance.now();
-    TURN.n++; TURN.read += t1 - TURN.start; TURN.readMax = Math.max(TURN.readMax, t1 - TURN.start); TURN.work += t2 - t1; TURN.flush += t3 - t2; TURN.flushMax=Math.max(TURN.flushMax,t3-t2); TURN.workMax=Math.max(TURN.workMax,t2-t1);
     this.armed = false;
     if (this.refillTimer === null && this.data.throttle.isWaiting) {
       this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);
@@ -222,9 +216,8 @@ export class Loop {
     this.bells[this.worker]!.close();
   }
 
+  /** Say what this worker holds (USR1). */
   dump(): void {
-    log.notice('general', 'TURN ' + this.worker + JSON.stringify(TURN));
-    TURN.n = TURN.read = TURN.readMax = TURN.work = TURN.workMax = TURN.flush = TURN.flushMax = 0;
     const { table, parked, onionQueue } = this.plane;
     log.notice(
       'general',

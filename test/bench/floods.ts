@@ -156,8 +156,6 @@ async function runOnce(kind: TargetKind, attack: AttackName, options: Options): 
     const cpuBefore = target.cpuSec();
     const during = await honest.measure(options.seconds * 1000);
     const cpu = (target.cpuSec() - cpuBefore) / options.seconds;
-    await readCounters(target);
-    process.stderr.write(target.log().match(/TURN.*/g)!.slice(-2).join('\n') + '\n');
     const did = await stopAll(attackers);
     await Bun.sleep(RAMP_MS);
     const after = await honest.measure(options.seconds * 500);
