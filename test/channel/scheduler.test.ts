@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import type { Channel } from '../../src/channel/channel.ts';
-import { MERGE_MS, Scheduler } from '../../src/channel/scheduler.ts';
+import { FLUSHES_AHEAD, MERGE_MS, Scheduler } from '../../src/channel/scheduler.ts';
 
 function fake(onFlush: () => void = () => {}): Channel & { flushes: number } {
   const channel = {
@@ -28,14 +28,24 @@ test('each dirty channel is written once, congested ones not', () => {
   expect(a.flushes).toBe(1);
 });
 
-test('flushes that follow quickly are merged', () => {
+test('a few flushes may follow each other at once, then they are merged', () => {
   const scheduler = new Scheduler();
-  expect(scheduler.shouldWait(1000)).toBe(false);
-  scheduler.flush(1000);
+  for (let i = 0; i < FLUSHES_AHEAD; i++) {
+    scheduler.mark(fake());
+    expect(scheduler.shouldWait(1000)).toBe(false);
+    scheduler.flush(1000);
+  }
   expect(scheduler.shouldWait(1000)).toBe(false);
   scheduler.mark(fake());
   expect(scheduler.shouldWait(1000 + MERGE_MS / 2)).toBe(true);
   expect(scheduler.shouldWait(1000 + MERGE_MS)).toBe(false);
+  // A long pause earns no more than that.
+  scheduler.flush(900_000);
+  let atOnce = 1;
+  for (scheduler.mark(fake()); !scheduler.shouldWait(900_000); scheduler.mark(fake()), atOnce++) {
+    scheduler.flush(900_000);
+  }
+  expect(atOnce).toBe(FLUSHES_AHEAD);
 });
 
 test('what becomes dirty during a flush waits for the next', () => {
