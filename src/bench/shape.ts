@@ -68,7 +68,8 @@ export const USUAL_SHAPE: Shape = {
 /** What differs by mode from `USUAL_SHAPE`. */
 export const MODE_SHAPES: Readonly<Record<Mode, Partial<Shape>>> = {
   flood: {},
-  paced: { circuits: 100, connections: 100, nextHops: 100, bytesPerSec: 60e6 },
+  // Bursts as short as C tor's own writes at this pace; so many circuits that most links share several.
+  paced: { circuits: 500, connections: 100, nextHops: 100, bytesPerSec: 60e6, burst: 4 },
   latency: {},
   churn: { probes: 0 },
   idle: {},
