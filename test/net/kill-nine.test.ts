@@ -2,8 +2,8 @@
  * `kill -9` of a relay two hundred times: while it makes its keys, rotates them, writes `state` and its caches. It
  * always starts again, as the same relay, and no file that has its name is half written.
  *
- * Half of the deaths are placed: behind each step on disk of a first start, a rotation, a state write and of what a
- * later start fetches and caches. The others come from outside at random moments; KILL_NINE_SEED repeats a run.
+ * Half of the deaths are placed: behind each step on disk of a first start, a rotation, a state write and of a later
+ * start, which caches what it fetches and with some relays renews the signing key. The others come from outside at random moments; KILL_NINE_SEED repeats a run.
  * Several relays live and die side by side; each start is at once the proof that the last death did no harm.
  */
 
@@ -36,17 +36,17 @@ import { checkWholeFiles, type FoundKeys, temporaries } from './whole-files.ts';
 const KILLS = 200;
 const LANES = 4;
 /** Steps on disk, counted generously: who lives on after the last dies in a later state write. */
-const STEPS = { birth: 50, rotation: 22, state: 6, fetch: 14 };
+const STEPS = { birth: 54, rotation: 22, state: 6, start: 26 };
 const RELAYS_IN_CONSENSUS = 1500;
 const DEADLINE_MS = 60_000;
-const TEST_MS = 600_000;
+const TEST_MS = 900_000;
 
 const seed = Number(process.env['KILL_NINE_SEED'] ?? Date.now() % 1_000_000);
 const random = seededRandom(seed);
 
 /** How a life ends: behind the n-th step of something, or at a random moment. */
 interface Death {
-  readonly kind: 'birth' | 'rotation' | 'state' | 'fetch' | 'random';
+  readonly kind: 'birth' | 'rotation' | 'state' | 'start' | 'random';
   /** The step; for a random death, where in its life it comes: from 0 to 1. */
   readonly at: number;
 }
@@ -55,7 +55,7 @@ let home = '';
 let authority: FakeAuthority;
 let paper: PaperAuthority;
 const served = new Set<string>();
-const tally = { kills: 0, random: 0, interrupted: 0, randomInterrupted: 0, cTorStarts: 0 };
+const tally = { kills: 0, random: 0, interrupted: 0, randomInterrupted: 0, renewals: 0, cTorStarts: 0 };
 
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), 'onionrelay-'));
@@ -108,6 +108,9 @@ function wasServed(_name: string, bytes: Uint8Array): boolean {
 /** A relay's directory, over all its lives. */
 class Victim {
   readonly directory: string;
+  readonly #torrc: readonly string[];
+  readonly #renews: boolean;
+  #lives = 0;
   #rsaId: string | null = null;
   #ed25519Id: string | null = null;
   #child!: Bun.Subprocess<'pipe', 'ignore', Bun.BunFile>;
@@ -116,11 +119,11 @@ class Victim {
   /** How long its last start took. */
   startMs = 500;
 
-  constructor(name: string) {
-    this.directory = join(home, name);
+  constructor(nth: number) {
+    this.directory = join(home, `victim-${nth}`);
     mkdirSync(this.directory, { mode: 0o700 });
     const { nickname, v3Ident, dir, rsaId } = paper.authority;
-    const torrc = [
+    this.#torrc = [
       `DataDirectory ${this.directory}`,
       `Log info file ${join(this.directory, 'log')}`,
       'ORPort 127.0.0.1:auto',
@@ -133,8 +136,8 @@ class Victim {
       'TestingTorNetwork 1',
       `DirAuthority ${nickname} orport=1 no-v2 v3ident=${encodeHex(v3Ident!)} 127.0.0.1:${dir.port} ${encodeHex(rsaId)}`,
     ];
-    writeFileSync(join(this.directory, 'torrc'), `${torrc.join('\n')}\n`);
     writeFileSync(join(this.directory, 'log'), '');
+    this.#renews = nth % 2 === 0;
   }
 
   log(): string {
@@ -142,6 +145,11 @@ class Victim {
   }
 
   start(dieAtStep: number | null = null): void {
+    // The key of the last life has less left than this one wants: it is renewed at once.
+    const slopDays = Math.ceil(2.5 ** this.#lives++);
+    const renewal = [`SigningKeyLifetime ${2 * slopDays} days`, `TestingSigningKeySlop ${slopDays} days`];
+    const torrc = [...this.#torrc, ...(this.#renews ? renewal : [])];
+    writeFileSync(join(this.directory, 'torrc'), `${torrc.join('\n')}\n`);
     this.#from = readFileSync(join(this.directory, 'log'), 'utf8').length;
     this.#bornMs = Date.now();
     const arm = dieAtStep === null ? {} : { ONIONRELAY_TEST_DIE_AT_STEP: String(dieAtStep) };
@@ -225,13 +233,14 @@ class Victim {
       const madeMs = statSync(join(this.directory, name), { throwIfNoEntry: false })?.mtimeMs;
       if (madeMs !== undefined) expect([name, madeMs]).toEqual([name, Math.max(madeMs, this.#bornMs - 1000)]);
     }
+    if (existsSync(join(this.directory, 'keys/ed25519_signing_cert.old'))) tally.renewals++;
     expect(this.log()).not.toMatch(/\[(err|warn)\].*(damaged|not a text file|mismatch|cannot)/i);
   }
 }
 
 /** Kill it so, after it has shown that the death before did no harm. */
 async function die(victim: Victim, { kind, at }: Death): Promise<void> {
-  victim.start(kind === 'birth' || kind === 'fetch' ? at : null);
+  victim.start(kind === 'birth' || kind === 'start' ? at : null);
   let inForce: string | null = null;
   if (kind === 'random' && at < 0.25) {
     // Anywhere in the start.
@@ -269,7 +278,7 @@ function planDeaths(): Death[] {
   const deaths = [
     ...placed('rotation', STEPS.rotation),
     ...placed('state', STEPS.state),
-    ...placed('fetch', STEPS.fetch),
+    ...placed('start', STEPS.start),
   ];
   while (deaths.length < KILLS - STEPS.birth) deaths.push({ kind: 'random', at: random() });
   for (let i = deaths.length - 1; i > 0; i--) {
@@ -323,7 +332,7 @@ test(
         }
         const death = deaths.shift();
         if (death === undefined) return;
-        if (victim === null) victim = new Victim(`victim-${++victims}`);
+        if (victim === null) victim = new Victim(++victims);
         await die(victim, death);
       }
     };
@@ -336,6 +345,7 @@ test(
       );
     }
     expect(tally.kills).toBe(KILLS);
+    expect(tally.renewals).toBeGreaterThan(0);
     expect(tally.interrupted).toBeGreaterThan(KILLS / 10);
   },
   TEST_MS,
