@@ -46,12 +46,12 @@ const SPARE_SLOTS = 512;
 /**
  * While so much waits, garbage is collected each time so much has come in: left to itself the runtime lets twice as
  * much garbage pile up as there is live memory, and what waits is live to it. It happens beside the work and costs no
- * more than later would. When so much was freed, it is done at once, which also hands freed memory back to the system;
+ * more than later would. When such a share of the limit was freed, it is done at once, which also hands freed memory back to the system;
  * that takes at most a twentieth of the time.
  */
 const COLLECT_FROM = 16 * 2 ** 20;
 const COLLECT_EVERY = 8 * 2 ** 20;
-const COLLECT_FREED = 16 * 2 ** 20;
+const COLLECT_FREED_SHARE = 1 / 16;
 const COLLECT_COST_FACTOR = 20;
 
 /** A queue's place in the ranking is one number: sixteenths of a millisecond of age, then the row. */
@@ -143,7 +143,8 @@ export class Oom {
     const came =
       counters.of(worker, Counter.bytes_read) +
       counters.of(worker, Counter.cells_ring_received) * plane.parked.slotBytes;
-    if (this.heldThen - own >= COLLECT_FREED && plane.nowMs >= this.nextCollectMs) {
+    const hasFreed = this.heldThen - own >= plane.options.maxMemInQueues * COLLECT_FREED_SHARE;
+    if (hasFreed && plane.nowMs >= this.nextCollectMs) {
       const beganMs = this.clock();
       this.collectGarbage(true);
       const endedMs = this.clock();
