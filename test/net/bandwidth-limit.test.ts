@@ -3,9 +3,9 @@
  * seconds 5 to 15 is within 5 % of the rate, and HUP changes the rate under way.
  *
  * A busy machine may keep the relay or its peers waiting for a second, which a bucket then makes up for by its burst.
- * So what a bucket allows at most is asserted always, the 5 % of one window out of three. It may carry less than
- * 100 MB/s by itself, too: there the lower bound is asserted only when a run without limit, in the same test, carried
- * clearly more.
+ * So what a bucket allows at most (the rate, a burst, and what sockets held) is asserted of each window, the 5 % of one out of three. It
+ * may carry less than 100 MB/s by itself, too: there the 5 % are asserted only when runs without limit, in the same
+ * test, before and after, carried clearly more.
  */
 import { afterEach, expect, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const MEASURED_MS = 10_000;
 const CONTROL_MS = 4000;
 const TOLERANCE = 0.05;
 const WINDOWS = 3;
-/** How much more the machine must carry without limit, for the lower bound to mean anything. */
+/** How much more the machine must carry without limit, for the 5 % to mean anything. */
 const CLEARLY_MORE = 1.4;
 const TEST_MS = 240_000;
 
@@ -92,17 +92,15 @@ async function reload(rate: number): Promise<void> {
   await relay!.logged(/Reloaded: /, from);
 }
 
-/** Expect that the peers receive so much per second, at least (unless `least` is 0) and at most. */
-async function expectRate(wanted: number, ms = MEASURED_MS, least = 1 - TOLERANCE): Promise<void> {
-  let rate = 0;
+/** Whether the peers receive so much per second; fails at once when it is more than any bucket allows. */
+async function keepsRate(wanted: number, ms = MEASURED_MS): Promise<boolean> {
   for (let i = 0; i < WINDOWS; i++) {
-    rate = await received(ms);
-    // The rate, and one burst of a second's bytes.
-    expect(rate).toBeLessThan(wanted * (1 + TOLERANCE + 1000 / ms));
-    if (rate > wanted * least && rate < wanted * (1 + TOLERANCE)) return;
+    const rate = await received(ms);
+    // The rate, one burst of a second's bytes, and a second's bytes that sockets held while we were kept waiting.
+    expect(rate).toBeLessThan(wanted * (1 + TOLERANCE + 2000 / ms));
+    if (Math.abs(rate / wanted - 1) < TOLERANCE) return true;
   }
-  expect(rate).toBeGreaterThan(wanted * least);
-  expect(rate).toBeLessThan(wanted * (1 + TOLERANCE));
+  return false;
 }
 
 /** End the flood: every cell must arrive. */
@@ -117,14 +115,14 @@ test.each(['forward', 'both'] as const)(
   async (direction) => {
     const running = await start(limits(MB), direction);
     await Bun.sleep(FROM_MS);
-    await expectRate(MB);
+    expect(await keepsRate(MB)).toBe(true);
     const hits = await running.counters('bandwidth_read_limit_hit', 'bandwidth_write_limit_hit');
     expect(hits.bandwidth_read_limit_hit).toBeGreaterThan(0);
     expect(hits.bandwidth_write_limit_hit).toBeGreaterThan(0);
     for (const megabytes of direction === 'forward' ? [4, 2] : []) {
       await reload(megabytes * MB);
       await Bun.sleep(3000);
-      await expectRate(megabytes * MB, 5000);
+      expect(await keepsRate(megabytes * MB, 5000)).toBe(true);
     }
     await reload(200 * MB);
     await endWhole();
@@ -137,7 +135,7 @@ test(
   async () => {
     const running = await start([...limits(50 * MB), ...limits(3 * MB, 'Relay').slice(0, 2)]);
     await Bun.sleep(FROM_MS);
-    await expectRate(3 * MB);
+    expect(await keepsRate(3 * MB)).toBe(true);
     const hits = await running.counters('relay_bandwidth_read_limit_hit', 'bandwidth_read_limit_hit');
     expect(hits.relay_bandwidth_read_limit_hit).toBeGreaterThan(0);
     expect(hits.bandwidth_read_limit_hit).toBe(0);
@@ -152,11 +150,16 @@ test(
   async () => {
     await start(limits(1024 * MB));
     await Bun.sleep(2000);
-    const control = await received(CONTROL_MS);
+    const before = await received(CONTROL_MS);
     await reload(100 * MB);
     await Bun.sleep(FROM_MS);
-    const carriesMore = control > 100 * MB * CLEARLY_MORE;
-    await expectRate(100 * MB, MEASURED_MS, carriesMore ? 1 - TOLERANCE : 0);
+    if (!(await keepsRate(100 * MB))) {
+      await reload(1024 * MB);
+      await Bun.sleep(2000);
+      const after = await received(CONTROL_MS);
+      // Else the machine is too busy to tell.
+      expect(Math.min(before, after)).toBeLessThan(100 * MB * CLEARLY_MORE);
+    }
     await endWhole();
   },
   TEST_MS,
