@@ -36,10 +36,12 @@ test('torrc decides what it names, the consensus the rest', () => {
     maxOnionQueueDelayMs: 900,
     extendAllowPrivateAddresses: true,
     circQueueCellsMax: 5000,
+    circuitPriorityHalfLifeMs: 30_000,
     paddingEnabled: true,
     ipv6Extends: true,
   });
   expect(make([], { MaxOnionQueueDelay: 1750 }).maxOnionQueueDelayMs).toBe(1750);
+  expect(make(['CircuitPriorityHalflife 0.5']).circuitPriorityHalfLifeMs).toBe(500);
   expect(Object.isFrozen(options)).toBe(true);
 });
 
@@ -80,7 +82,11 @@ describe('MaxMemInQueues', () => {
   test('0 follows the machine as in C tor: 0.4 of 8 GB and more, 0.75 of less, 256 MB to 8 GB', () => {
     expect(make([]).maxMemInQueues).toBe(3 * GB);
     expect(make(['MaxMemInQueues 0']).maxMemInQueues).toBe(3 * GB);
-    expect([64 * GB, 20 * GB, 8 * GB].map(defaultQueueMemory)).toEqual([8 * GB, 8 * GB, Math.floor(3.2 * GB)]);
+    expect([64 * GB, 20 * GB, 8 * GB].map(defaultQueueMemory)).toEqual([
+      8 * GB,
+      8 * GB,
+      Math.floor(3.2 * GB),
+    ]);
     expect([8 * GB - 4, GB, 300 * MB, 64 * MB].map(defaultQueueMemory)).toEqual([
       6 * GB - 3,
       768 * MB,

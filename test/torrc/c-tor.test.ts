@@ -33,6 +33,7 @@ const STRICTER: Readonly<Record<string, string>> = {
   'exit-reduced-refused': 'exits do not work yet',
   'exit-relay-refused': 'exits do not work yet',
   'home-path': "another user's home",
+  'too-many-cpus': 'its threads share no rings',
 };
 
 /** Cases whose verdict depends on the accounts of the machine. */

@@ -24,6 +24,7 @@ describe('buildOptions', () => {
       assumeReachable: false,
       numCpus: 0,
       maxOnionQueueDelayMs: null,
+      circuitPriorityHalfLifeMs: null,
       extendAllowPrivateAddresses: false,
       dataDirectory: '/home/relay/.tor',
       keyDirectory: '/home/relay/.tor/keys',
@@ -62,12 +63,14 @@ describe('buildOptions', () => {
       'SafeLogging relay',
       'User tor',
       'Log notice file ~/log',
+      'CircuitPriorityHalflife 1.5',
     );
     expect(options).toMatchObject({
       nickname: 'alice',
       addresses: ['192.0.2.1', 'relay.example.org'],
       numCpus: 4,
       maxOnionQueueDelayMs: 2000,
+      circuitPriorityHalfLifeMs: 1500,
       assumeReachable: true,
       assumeReachableIpv6: true,
       publishServerDescriptor: 'v3',
