@@ -32,6 +32,8 @@ const STAGING_LOW_SHARE = 1 / 10;
 const STUCK_MS = 1000;
 /** One step of what a worker tells of its queues. */
 const STEP_SHARE = 1 / 256;
+/** How often the gauges of all workers are read, which are in their caches: when nothing was left to do the last time. */
+const LOOK_EVERY_MS = 1;
 /** Rank queues this often at most, and for at most a twentieth of the time. */
 const RANK_EVERY_MS = 100;
 const RANK_COST_FACTOR = 20;
@@ -50,7 +52,7 @@ const SPARE_SLOTS = 512;
  * that takes at most a twentieth of the time.
  */
 const COLLECT_FROM = 16 * 2 ** 20;
-const COLLECT_EVERY = 8 * 2 ** 20;
+const COLLECT_EVERY = 6 * 2 ** 20;
 const COLLECT_FREED_SHARE = 1 / 16;
 const COLLECT_COST_FACTOR = 20;
 
@@ -71,6 +73,8 @@ export class Oom {
   private rankedMs = 0;
   private nextRankMs = 0;
   private offered = false;
+  private isBusy = false;
+  private nextLookMs = 0;
   private compactFrom = 0;
   private nextCompactMs = 0;
   private readonly collectGarbage: (atOnce: boolean) => void;
@@ -119,6 +123,8 @@ export class Oom {
   turn(plane: CircuitPlane): boolean {
     const { ledger } = this;
     this.settle(plane);
+    if (!this.isBusy && plane.nowMs < this.nextLookMs && !ledger.isReclaiming) return false;
+    this.nextLookMs = plane.nowMs + LOOK_EVERY_MS;
     const limit = plane.options.maxMemInQueues;
     const low = limit * LOW_SHARE;
     const filled = ledger.filled();
@@ -132,6 +138,7 @@ export class Oom {
     else if (plane.nowMs >= this.nextRankMs) this.rank(plane);
     if (ledger.held() >= limit * CRAMPED_SHARE && this.compact(plane)) left = true;
     this.collect(plane);
+    this.isBusy = left;
     return left;
   }
 

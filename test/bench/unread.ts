@@ -6,7 +6,8 @@
  *
  * Clients open links with circuits to a next hop and stop reading; the next hop sends on all of them. Once
  * MaxMemInQueues (--megabytes) is reached, the relay ends the oldest circuits, again and again. RSS is compared with
- * the ledger plus the RSS of the same links and circuits before anything was sent. Exit status 1 past the bound.
+ * the ledger plus the RSS of the same links and circuits before anything was sent. Exit status 1 when the limit was not
+ * reached, or the ratio was past the bound from then on.
  */
 import { parseArgs } from 'node:util';
 import { parseIp } from '../../src/bytes/address.ts';
@@ -85,6 +86,7 @@ async function run(): Promise<boolean> {
     const began = performance.now();
     const end = began + number('seconds') * 1000;
     let nextMs = began + SAMPLE_MS;
+    let before = 0;
     let worst = 0;
     while (performance.now() < end) {
       const due = ((performance.now() - began) / 1000) * number('rate') * MB;
@@ -95,7 +97,9 @@ async function run(): Promise<boolean> {
       const { rssBytes, counters, circuits } = await readVitals(target);
       const { held, unused } = ledgerOf(target);
       const ratio = rssBytes / (idle + held);
-      worst = Math.max(worst, ratio);
+      // Until much waits, the garbage of relaying itself is more than what the ledger holds.
+      if (counters.has('oom_rounds')) worst = Math.max(worst, ratio);
+      else before = Math.max(before, ratio);
       console.log(
         `${((performance.now() - began) / 1000).toFixed(1).padStart(6)}  ${megabytes(hop.poured * 514)}  ${megabytes(rssBytes)}  ` +
           `${megabytes(held)}  ${megabytes(unused)}   ${ratio.toFixed(2).padStart(5)}  ` +
@@ -111,8 +115,10 @@ async function run(): Promise<boolean> {
     console.log(
       `links closed: RSS ${megabytes((await readVitals(target)).rssBytes)} MB, ${ledgerOf(target).kinds}`,
     );
-    console.log(`worst ratio ${worst.toFixed(2)}, bound ${number('bound')}`);
-    return worst <= number('bound');
+    console.log(
+      `worst ratio ${before.toFixed(2)} on the way to the limit, ${worst.toFixed(2)} from there on, bound ${number('bound')}`,
+    );
+    return worst > 0 && worst <= number('bound');
   } finally {
     await target.stop();
   }
