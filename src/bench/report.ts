@@ -189,7 +189,7 @@ export function printSuite(report: Report): string {
   ];
   const { machine, versions, rows } = report;
   const notes = rows.flatMap((row) => [
-    `${row.name}: ${row.title}: ${describeShape(row.shape)}`,
+    `${row.name}: ${describeShape(row.shape)}`,
     ...row.runs.flatMap(({ contender, run, fault }) =>
       fault === null ? [] : [`  ${contender}, run ${run}: ${fault}`],
     ),

@@ -82,6 +82,11 @@ export function findTor(name: string): string {
   );
 }
 
+/** Remove a relay's folder. One that was just killed may still be writing to it. */
+function remove(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+}
+
 /** The torrc of a relay that only this machine can reach. */
 export function benchTorrc(config: StartConfig, directory: string): string {
   return [
@@ -127,7 +132,7 @@ export async function startTarget(config: StartConfig): Promise<Target> {
   });
   const kill = () => {
     child.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
+    remove(directory);
   };
   started.add(kill);
   const text = (name: string): string => {
@@ -139,7 +144,7 @@ export async function startTarget(config: StartConfig): Promise<Target> {
     child.kill('SIGKILL');
     await child.exited;
     started.delete(kill);
-    rmSync(directory, { recursive: true, force: true });
+    remove(directory);
   };
   let load: LoadTarget | null = null;
   for (
