@@ -16,6 +16,7 @@ export interface SoakFigures {
   readonly rssMaxBytes: number;
   /** Fitted over the last two thirds: MB. */
   readonly rssPerMinute: number;
+  readonly anonPerMinute: number;
   readonly cpuSec: number;
   readonly report: SoakReport;
   /** What did not come back to where it was before the load. */
@@ -60,13 +61,15 @@ export async function soak(
     left = leftovers(idle, end);
   }
   const counted = samples.filter((sample) => sample.seconds >= seconds * (1 - FIT_SHARE));
-  const points = counted.map((sample) => ({ x: sample.seconds / 60, y: sample.rssBytes / 1e6 }));
+  const perMinute = (bytesOf: (sample: SoakSample) => number): number =>
+    slope(counted.map((sample) => ({ x: sample.seconds / 60, y: bytesOf(sample) / 1e6 })));
   return {
     idle,
     end,
     samples,
     rssMaxBytes: Math.max(...samples.map(({ rssBytes }) => rssBytes)),
-    rssPerMinute: slope(points),
+    rssPerMinute: perMinute(({ rssBytes }) => rssBytes),
+    anonPerMinute: perMinute(({ anonBytes }) => anonBytes),
     cpuSec,
     report,
     leftovers: left,

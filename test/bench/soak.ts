@@ -24,6 +24,7 @@ const { values } = parseArgs({
 const COLUMNS: readonly (keyof Omit<SoakSample, 'counters'>)[] = [
   'seconds',
   'rssBytes',
+  'anonBytes',
   'files',
   'threads',
   'channels',
@@ -53,7 +54,8 @@ function print(figures: SoakFigures): void {
   const { idle, end, report } = figures;
   const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
   process.stdout.write(
-    `RSS grew by ${figures.rssPerMinute.toFixed(3)} MB a minute over the last two thirds (bound ${values.bound}); ` +
+    `RSS grew by ${figures.rssPerMinute.toFixed(3)} MB a minute over the last two thirds (bound ${values.bound}; ` +
+      `${figures.anonPerMinute.toFixed(3)} without the program's pages); ` +
       `${mb(idle.rssBytes)} MB idle before, ${mb(figures.rssMaxBytes)} MB at most, ${mb(end.rssBytes)} MB after\n` +
       `before -> after: files ${idle.files} -> ${end.files}, threads ${idle.threads} -> ${end.threads}, ` +
       `channels ${idle.channels} -> ${end.channels}, circuits ${idle.circuits} -> ${end.circuits}, ` +

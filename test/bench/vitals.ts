@@ -11,6 +11,8 @@ export interface Watched {
 /** Sums over all workers, at one moment. */
 export interface Vitals {
   readonly rssBytes: number;
+  /** The part of it that is no file: without the program's own pages, which the kernel brings in as they are used. */
+  readonly anonBytes: number;
   readonly files: number;
   readonly threads: number;
   readonly channels: number;
@@ -61,6 +63,7 @@ export async function readVitals(watched: Watched): Promise<Vitals> {
   const status = readFileSync(`/proc/${watched.pid}/status`, 'utf8');
   return {
     rssBytes: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024,
+    anonBytes: Number(/RssAnon:\s+(\d+)/.exec(status)![1]) * 1024,
     files: readdirSync(`/proc/${watched.pid}/fd`).length,
     threads: Number(/Threads:\s+(\d+)/.exec(status)![1]),
     channels,
