@@ -114,6 +114,8 @@ export class SimWorker implements Actor {
   /** A turn is to come, whoever rings. */
   armed = true;
   refillDueMs = Number.POSITIVE_INFINITY;
+  /** Takes no turn, as one that the machine has no time for. */
+  stalled = false;
 
   constructor(relay: SimRelay, worker: number, options: WorkerOptions, relayIndex: RelayIndex) {
     this.relay = relay;
@@ -169,8 +171,13 @@ export class SimWorker implements Actor {
     this.armed = true;
   }
 
+  /** Whether it would take a turn, if it is let. */
+  get isDue(): boolean {
+    return this.armed || this.relay.world.nowMs >= this.refillDueMs;
+  }
+
   ready(): boolean {
-    return this.alive && (this.armed || this.relay.world.nowMs >= this.refillDueMs);
+    return this.alive && !this.stalled && this.isDue;
   }
 
   /** As `worker/loop` has it: what is left over arms the next turn, else the bell is armed and looked past once more. */

@@ -103,7 +103,7 @@ export class Scenario {
     for (let i = 0; i < 2; i++) {
       const host = Uint8Array.of(198, 51, 100, 1 + i);
       const workers = 2 + prng.below(2);
-      this.relays.push(new SimRelay(world, { host, workers, ringSlots: 8, options }));
+      this.relays.push(new SimRelay(world, { host, workers, ringSlots: draw.pick([4, 8, 8, 16]), options }));
     }
     for (let i = 0; i < 2; i++) {
       this.terminals.push(new Terminal(world, Uint8Array.of(198, 51, 100, 101 + i)));
@@ -155,7 +155,7 @@ export class Scenario {
   private mischief(): void {
     const { world } = this;
     const { prng } = world;
-    switch (prng.below(6)) {
+    switch (prng.below(7)) {
       case 0: {
         const circuit = prng.pick(this.circuits);
         this.note(`abandon ${circuit.name}`);
@@ -191,6 +191,14 @@ export class Scenario {
         this.note('stall a reader for a while');
         wire.stalled = true;
         this.stalled.push(wire);
+        return;
+      }
+      case 5: {
+        const relay = prng.pick(this.relays);
+        const worker = prng.pick(relay.workers);
+        this.note(`worker ${worker.worker} of relay ${this.relays.indexOf(relay)} stands still for a while`);
+        worker.stalled = true;
+        this.stalled.push(worker);
         return;
       }
       default: {

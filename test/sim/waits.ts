@@ -16,6 +16,9 @@ import {
 import type { SimRelay, SimWorker } from './relay.ts';
 import type { WireEnd } from './wire.ts';
 
+/** Of MaxMemInQueues: below it no circuit is ended (`circuit/oom`). */
+const LOW_SHARE = 0.9;
+
 function check(condition: boolean, what: () => string): void {
   if (!condition) throw new Error(`waits: ${what()}`);
 }
@@ -59,7 +62,7 @@ function auditChannel({ data }: SimWorker, channel: Channel): void {
 
 function auditWorker(relay: SimRelay, worker: SimWorker): void {
   const { data, refillDueMs } = worker;
-  const isReady = worker.ready();
+  const isReady = worker.isDue;
   const who = worker.worker;
   check(
     worker.armed || !data.throttle.isWaiting || refillDueMs < Number.POSITIVE_INFINITY,
@@ -80,7 +83,7 @@ function auditWorker(relay: SimRelay, worker: SimWorker): void {
     const other = relay.workers[port.worker]!;
     if (!port.congested || !other.alive) continue;
     check(
-      isReady || other.ready(),
+      isReady || other.isDue,
       () => `worker ${who} waits for a ring to ${port.worker}, and neither moves`,
     );
   }
@@ -99,5 +102,8 @@ export function expectNoWaits(relay: SimRelay): void {
     for (const port of data.plane.ports) {
       check(port === null || !port.congested, () => `the ring to ${port!.worker} is full`);
     }
+    const { ledger } = data.plane.oom;
+    const isScarce = ledger.filled() > data.plane.options.maxMemInQueues * LOW_SHARE;
+    check(isScarce || !ledger.isReclaiming, () => 'circuits are still ended for memory that there is');
   }
 }
