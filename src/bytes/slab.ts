@@ -35,8 +35,8 @@ export class Slab {
   private chunkUsed: Int32Array;
   private searchFrom = 0;
   private live = 0;
-  /** Live chunks without a used slot: at most one. */
-  private empty = 0;
+  /** The one live chunk without a used slot, or -1. */
+  private emptyAt = -1;
 
   constructor(slotBytes: number) {
     this.slotBytes = slotBytes;
@@ -69,7 +69,7 @@ export class Slab {
     const slot = this.freeHead[chunk]!;
     this.freeHead[chunk] = this.next[slot]!;
     this.next[slot] = NO_SLOT;
-    if (this.chunkUsed[chunk] === 0) this.empty--;
+    if (this.chunkUsed[chunk] === 0) this.emptyAt = -1;
     this.chunkUsed[chunk] = this.chunkUsed[chunk]! + 1;
     this.used++;
     return slot;
@@ -83,14 +83,12 @@ export class Slab {
     const left = this.chunkUsed[chunk]! - 1;
     this.chunkUsed[chunk] = left;
     this.used--;
-    if (left === 0) {
-      if (this.empty > 0) {
-        this.dropChunk(chunk);
-        return;
-      }
-      this.empty++;
-    }
     if (chunk < this.searchFrom) this.searchFrom = chunk;
+    if (left > 0) return;
+    // Of two empty ones the later goes, so that the columns can shrink.
+    const other = this.emptyAt;
+    this.emptyAt = other < 0 || chunk < other ? chunk : other;
+    if (other >= 0) this.dropChunk(Math.max(chunk, other));
   }
 
   /**
@@ -152,7 +150,7 @@ export class Slab {
     }
     this.chunks[chunk] = new Uint8Array(CHUNK_SLOTS * this.slotBytes);
     this.live++;
-    this.empty++;
+    this.emptyAt = chunk;
     this.hasGrown = true;
     const first = chunk << CHUNK_SHIFT;
     for (let slot = first; slot < first + CHUNK_SLOTS - 1; slot++) this.next[slot] = slot + 1;

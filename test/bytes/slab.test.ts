@@ -93,6 +93,15 @@ describe('Slab', () => {
     expect(new Set(Array.from({ length: 200 * CHUNK }, () => slab.alloc())).size).toBe(200 * CHUNK);
   });
 
+  test('its columns shrink in whichever order chunks come free', () => {
+    const slab = new Slab(2);
+    const slots = Array.from({ length: 300 * CHUNK }, () => slab.alloc());
+    const most = slab.columnBytes;
+    for (const slot of slots.reverse()) slab.free(slot);
+    expect(slab.columnBytes).toBeLessThan(most / 3);
+    expect(slab.heldBytes).toBe(2 * CHUNK);
+  });
+
   test('says when it grew', () => {
     const slab = new Slab(8);
     slab.alloc();
