@@ -27,7 +27,10 @@ function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, 
 
 test('torrc decides what it names, the consensus the rest', () => {
   const lines = ['SafeLogging 0', 'ProtocolWarnings 1', 'MaxOnionQueueDelay 900 msec'];
-  const options = make([...lines, 'ExtendAllowPrivateAddresses 1'], { circ_max_cell_queue_size: 5000 });
+  const options = make([...lines, 'ExtendAllowPrivateAddresses 1'], {
+    circ_max_cell_queue_size: 5000,
+    CircuitPriorityHalflifeMsec: 20_000,
+  });
   expect(options).toMatchObject({
     generation: 3,
     logThreshold: 1,
@@ -36,7 +39,7 @@ test('torrc decides what it names, the consensus the rest', () => {
     maxOnionQueueDelayMs: 900,
     extendAllowPrivateAddresses: true,
     circQueueCellsMax: 5000,
-    circuitPriorityHalfLifeMs: 30_000,
+    circuitPriorityHalfLifeMs: 20_000,
     paddingEnabled: true,
     ipv6Extends: true,
   });
