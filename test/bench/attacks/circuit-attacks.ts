@@ -216,7 +216,7 @@ const CIRCUITS_PER_LINK = 10;
 /** Cells poured in one go, and how often. */
 const POUR_CELLS = 500;
 const POUR_MS = 2;
-const UNREAD_MS = 5000;
+const UNREAD_MS = 1000;
 
 /** Circuits over the relay to a next hop of ours that sends on all of them, and nobody reads. */
 export class NeverRead implements Attack {
