@@ -161,6 +161,11 @@ export class SimWorker implements Actor {
     return this.data.plane.nowMs;
   }
 
+  setOptions(options: WorkerOptions): void {
+    this.data.setOptions(options);
+    this.touched = true;
+  }
+
   /** Another worker died. */
   detach(worker: number): void {
     this.data.detach(worker);
@@ -273,6 +278,17 @@ export class SimRelay {
     other.data.attach(a, new SimRing(back, bellA, bellB), new SimRing(there, bellB, bellA));
     one.wake();
     other.wake();
+  }
+
+  /** Have other options from now on; each worker hears of it in its own time. */
+  reload(changed: Partial<WorkerOptions>): void {
+    const options = { ...OPTIONS, ...changed };
+    new Bandwidth(this.bandwidthBlock).setLimits(options);
+    for (const worker of this.workers) {
+      this.world.later(() => {
+        if (worker.alive) worker.setOptions(options);
+      });
+    }
   }
 
   private accept(wire: WireEnd, remote: Endpoint): WireEvents | null {

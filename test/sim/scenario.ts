@@ -155,7 +155,7 @@ export class Scenario {
   private mischief(): void {
     const { world } = this;
     const { prng } = world;
-    switch (prng.below(7)) {
+    switch (prng.below(8)) {
       case 0: {
         const circuit = prng.pick(this.circuits);
         this.note(`abandon ${circuit.name}`);
@@ -191,6 +191,12 @@ export class Scenario {
         this.note('stall a reader for a while');
         wire.stalled = true;
         this.stalled.push(wire);
+        return;
+      }
+      case 6: {
+        const relay = prng.pick(this.relays);
+        this.note(`relay ${this.relays.indexOf(relay)} gets other options`);
+        relay.reload(drawOptions(prng));
         return;
       }
       case 5: {

@@ -194,7 +194,7 @@ export class Circuit {
   private introduce(): void {
     const tag = new Uint8Array(4);
     new DataView(tag.buffer).setUint32(0, ++lastTag);
-    introductions.set(lastTag, this);
+    introducedTo(this.terminal).set(lastTag, this);
     this.onion.say(RelayCommand.DROP, 0, tag);
   }
 
@@ -223,9 +223,18 @@ export class Circuit {
   }
 }
 
-/** Circuits by the tag that they introduce themselves with to their terminal. */
-const introductions = new Map<number, Circuit>();
+/** Circuits by the tag that they introduce themselves with to their terminal. Many never arrive: worlds must not pile up. */
+const introductions = new WeakMap<Terminal, Map<number, Circuit>>();
 let lastTag = 0;
+
+function introducedTo(terminal: Terminal): Map<number, Circuit> {
+  let circuits = introductions.get(terminal);
+  if (circuits === undefined) {
+    circuits = new Map();
+    introductions.set(terminal, circuits);
+  }
+  return circuits;
+}
 
 /** Let a terminal know its circuits, and check what it hears. */
 export function attend(terminal: Terminal): void {
@@ -234,8 +243,9 @@ export function attend(terminal: Terminal): void {
     end.onHeard = (command, data) => {
       if (command === RelayCommand.DROP) {
         const tag = new DataView(data.buffer, data.byteOffset).getUint32(0);
-        circuit = introductions.get(tag) ?? null;
-        introductions.delete(tag);
+        const introduced = introducedTo(terminal);
+        circuit = introduced.get(tag) ?? null;
+        introduced.delete(tag);
         if (circuit !== null) circuit.end = end;
         return;
       }
