@@ -41,7 +41,6 @@ test('under everything at once memory stands still, and nothing is left when it 
     const warm = figures.samples.filter(({ seconds }) => seconds >= WARM_UP_SEC);
     const half = warm.length >> 1;
     const growth = medianRss(warm.slice(half)) - medianRss(warm.slice(0, half));
-    console.log('growth', growth / 1e6, figures.report, figures.rssMaxBytes / 1e6, figures.cpuSec);
     expect(growth).toBeLessThan(GROWTH_MAX);
     expect(target.exitCode).toBeNull();
     expect(target.log()).not.toMatch(/\[err\]|Worker \d+ died/);
