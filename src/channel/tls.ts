@@ -9,6 +9,7 @@ import type { Socket } from 'bun';
 import { type Endpoint, parseIp, unmapIp } from '../bytes/address.ts';
 import { SocketOption, setSocketOption } from '../libc.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
+import { UnsentLimit } from './unsent-limit.ts';
 import type { Wire } from './wire.ts';
 
 /** What the TLS session of a link says, once it is up. */
@@ -36,16 +37,10 @@ export interface LinkEvents<L> {
 /** How long a peer has to take our last bytes and to close its end. */
 const LINGER_MS = 2000;
 
-/**
- * Bytes that the kernel keeps of one link beyond what the network carries already. Past it a socket is full, and what
- * more comes waits in our queues, where the order is still ours to choose; with megabytes in the kernel a quiet
- * circuit would wait behind them.
- */
-export const UNSENT_BYTES_MAX = 128 * 1024;
-
 interface SocketState<L> {
   link: L | null;
   linger: ReturnType<typeof setTimeout> | null;
+  readonly unsent: UnsentLimit;
   readonly credentials: LinkCredentials | null;
 }
 
@@ -62,6 +57,7 @@ class SocketWire<L> implements Wire {
 
   write(bytes: Uint8Array, from: number, length: number): number {
     const taken = this.socket.write(bytes, from, length);
+    if (taken < length) this.socket.data.unsent.onRefused(performance.now());
     return Math.max(taken, 0);
   }
 
@@ -113,7 +109,8 @@ function handlersFor<L>(events: LinkEvents<L>) {
       events.onData(link, new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
     }),
     drain: guarded((socket: S): void => {
-      const { link } = socket.data;
+      const { link, unsent } = socket.data;
+      if (unsent.onDrained(performance.now())) limitUnsent(socket);
       if (link !== null) events.onDrain(link);
     }),
     close: guarded((socket: S): void => {
@@ -155,10 +152,10 @@ function peerCertificate<L>(socket: Socket<SocketState<L>>): Uint8Array | null {
 }
 
 /** A socket that is gone already, or not TCP, is none the worse for a refusal. */
-function keepKernelQueueShort<L>(socket: Socket<SocketState<L>>): void {
+function limitUnsent<L>(socket: Socket<SocketState<L>>): void {
   const { fd } = socket as unknown as { readonly fd: number };
   if (fd >= 0)
-    setSocketOption(fd, SocketOption.IPPROTO_TCP, SocketOption.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX);
+    setSocketOption(fd, SocketOption.IPPROTO_TCP, SocketOption.TCP_NOTSENT_LOWAT, socket.data.unsent.bytes);
 }
 
 function remoteOf<L>(socket: Socket<SocketState<L>>): Endpoint | null {
@@ -191,8 +188,8 @@ export function listenOn<L>(
     socket: {
       ...handlersFor(events),
       open: guarded((socket: Socket<SocketState<L>>): void => {
-        socket.data = { link: null, linger: null, credentials };
-        keepKernelQueueShort(socket);
+        socket.data = { link: null, linger: null, unsent: new UnsentLimit(), credentials };
+        limitUnsent(socket);
         const remote = remoteOf(socket);
         const link = remote === null ? null : events.onAccept(new SocketWire(socket), remote, credentials);
         if (link === null) socket.terminate();
@@ -246,13 +243,13 @@ export function dial<L>(
     port: request.port,
     ...(request.bind === null ? {} : { localAddress: request.bind }),
     tls: { rejectUnauthorized: false, serverName: request.serverName, checkServerIdentity: () => undefined },
-    data: { link: null, linger: null, credentials: null } as SocketState<L>,
+    data: { link: null, linger: null, unsent: new UnsentLimit(), credentials: null } as SocketState<L>,
     socket: {
       ...handlersFor(events),
       open: guarded((socket: Socket<SocketState<L>>): void => {
         settled = true;
-        socket.data = { link: request.link, linger: null, credentials: null };
-        keepKernelQueueShort(socket);
+        socket.data = { link: request.link, linger: null, unsent: new UnsentLimit(), credentials: null };
+        limitUnsent(socket);
         if (!onWire(new SocketWire(socket))) {
           socket.data.link = null;
           socket.terminate();
