@@ -38,6 +38,8 @@ export class Ewma {
     if (halfLives > SCALE_BACK_AT) {
       const factor = 2 ** -halfLives;
       for (let leg = 0; leg < table.sent.length; leg++) table.sent[leg]! *= factor;
+      // Counts that differed may be equal now, down at nothing: then their heaps must not be out of turn.
+      table.turn.fill(0);
       this.baseMs = nowMs;
       halfLives = 0;
     }

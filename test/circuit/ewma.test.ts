@@ -1,5 +1,6 @@
 /** The weight of a cell by its time: what half-lives do to the order of circuits. */
 import { expect, test } from 'bun:test';
+import { addActive, NO_LEGS } from '../../src/channel/active-legs.ts';
 import { CircuitTable, OPEN, OWNED } from '../../src/circuit/circuit-table.ts';
 import { Ewma } from '../../src/circuit/ewma.ts';
 
@@ -57,4 +58,20 @@ test('a row that is used again has sent nothing', () => {
   const again = table.alloc(OWNED, OPEN, 0);
   expect(again).toBe(a >> 1);
   expect([table.sent[again * 2], table.sent[again * 2 + 1]]).toEqual([0, 0]);
+});
+
+test('counts that time has made equal leave a heap in order', () => {
+  const { table, ewma, a, b, send } = setUp();
+  const port = { activeLegs: NO_LEGS, activeCount: 0 };
+  send(a, 1);
+  send(b, 2);
+  // The quieter one had its last turn later: as long as they differ that does not count.
+  table.turn[b] = 1;
+  table.turn[a] = 2;
+  addActive(port, table, a);
+  addActive(port, table, b);
+  ewma.advance(table, 1000 + 5000 * HALF_LIFE_MS, HALF_LIFE_MS);
+  expect([table.sent[a], table.sent[b]]).toEqual([0, 0]);
+  expect(port.activeLegs[0]).toBe(a);
+  expect(table.turn[a]).toBeLessThanOrEqual(table.turn[b]!);
 });
