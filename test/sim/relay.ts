@@ -225,6 +225,9 @@ export class SimRelay {
   readonly dos: DosTable;
   readonly roster: Roster;
   private readonly board: Scoreboard;
+  private options: WorkerOptions;
+  private readonly relayIndex: RelayIndex;
+  private readonly ringSlots: number;
   /** Which worker takes the next connection; null draws one. */
   nextWorker: number | null = null;
   /** Which worker takes a test's next client; null draws one. */
@@ -253,13 +256,16 @@ export class SimRelay {
     this.dos = new DosTable(this.dosBlock, this.workerCount);
     this.board = new Scoreboard(this.scoreboard, this.workerCount);
     this.roster = new Roster(this.rosterBlock, this.workerCount);
-    const options = { ...OPTIONS, ...bothQueues(config.options), ...config.options };
+    this.options = { ...OPTIONS, ...bothQueues(config.options), ...config.options };
+    this.ringSlots = config.ringSlots ?? 128;
     this.bandwidthBlock = Bandwidth.create(this.workerCount, world.nowMs);
-    new Bandwidth(this.bandwidthBlock).setLimits(options);
-    const index = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
-    for (let i = 0; i < this.workerCount; i++) this.workers.push(new SimWorker(this, i, options, index));
+    new Bandwidth(this.bandwidthBlock).setLimits(this.options);
+    this.relayIndex = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
+    for (let i = 0; i < this.workerCount; i++) {
+      this.workers.push(new SimWorker(this, i, this.options, this.relayIndex));
+    }
     for (let a = 0; a < this.workerCount; a++) {
-      for (let b = 0; b < a; b++) this.join(a, b, config.ringSlots ?? 128);
+      for (let b = 0; b < a; b++) this.join(a, b, this.ringSlots);
     }
     for (const worker of this.workers) world.actors.push(worker);
     world.tickers.push(() => {
@@ -283,6 +289,7 @@ export class SimRelay {
   /** Have other options from now on; each worker hears of it in its own time. */
   reload(changed: Partial<WorkerOptions>): void {
     const options = { ...OPTIONS, ...changed };
+    this.options = options;
     new Bandwidth(this.bandwidthBlock).setLimits(options);
     for (const worker of this.workers) {
       this.world.later(() => {
@@ -316,6 +323,19 @@ export class SimRelay {
       this.roster.dropWorker(worker);
       this.memory.dropWorker(worker);
       this.dos.dropWorker(worker);
+    });
+  }
+
+  /** A successor of a worker that died takes its place, with fresh rings. */
+  replace(worker: number): void {
+    this.world.later(() => {
+      const dead = this.workers[worker]!;
+      const successor = new SimWorker(this, worker, this.options, this.relayIndex);
+      this.workers[worker] = successor;
+      this.world.actors[this.world.actors.indexOf(dead)] = successor;
+      for (const { alive, worker: other } of this.workers) {
+        if (alive && other !== worker) this.join(worker, other, this.ringSlots);
+      }
     });
   }
 

@@ -16,6 +16,7 @@ import type { WorkerOptions } from '../../src/shm/letter.ts';
 import { Counter } from '../../src/shm/scoreboard.ts';
 import type { Prng } from '../fuzz/prng.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
+import type { Hop } from './client.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { Terminal } from './terminal.ts';
@@ -75,6 +76,11 @@ function drawOptions(draw: Prng): Partial<WorkerOptions> {
   return options;
 }
 
+/** The end of a circuit that nobody plays. */
+function nowhere(hop: Hop): Terminal {
+  return { hop } as Terminal;
+}
+
 /** Circuits that what was done to the network may have killed. */
 type Excuse = (circuit: Circuit) => boolean;
 
@@ -86,6 +92,8 @@ export class Scenario {
   readonly circuits: Circuit[] = [];
   readonly excuses: Excuse[] = [];
   private readonly greedy = new Set<Circuit>();
+  /** Those that lead nowhere: given up in the end, if they are not over by then. */
+  private readonly doomed = new Set<Circuit>();
   private readonly log: string[] = [];
 
   constructor(seed: number) {
@@ -122,12 +130,32 @@ export class Scenario {
     this.log.push(`step ${this.world.steps}: ${text}`);
   }
 
+  /** Where a circuit ends; now and then a place where nobody answers, or somebody else does. */
+  private pickEnd(): Terminal {
+    const { prng } = this.world;
+    const terminal = prng.pick(this.terminals);
+    // An open channel to whom it names would be taken, wherever that is said to be: so it names nobody.
+    const nobody = { ...terminal.hop, rsaId: prng.bytes(20), ed25519Id: prng.bytes(32) };
+    switch (prng.below(24)) {
+      case 0:
+        return nowhere({ ...nobody, host: Uint8Array.of(198, 51, 100, 200), port: 1 });
+      case 1:
+        return nowhere({ ...nobody, host: Uint8Array.of(198, 51, 100, 200) });
+      case 2:
+        return nowhere(nobody);
+      case 3:
+        return nowhere({ ...terminal.hop, ed25519Id: prng.bytes(32) });
+      default:
+        return terminal;
+    }
+  }
+
   private build(): void {
     const { prng } = this.world;
     const client = prng.pick(this.clients);
     const other = this.relays.find((relay) => relay !== client.relay)!;
     const through = prng.float() < 0.5 ? [client.relay, other] : [client.relay];
-    const terminal = prng.pick(this.terminals);
+    const terminal = this.pickEnd();
     // A greedy one says more than a queue may hold.
     const isGreedy = prng.below(8) === 0;
     const most = isGreedy ? 150 : 40;
@@ -135,6 +163,7 @@ export class Scenario {
     const circuit = client.build(`circuit ${this.circuits.length}`, through, terminal, limits(), limits());
     this.circuits.push(circuit);
     if (isGreedy) this.greedy.add(circuit);
+    if (!this.terminals.includes(terminal)) this.doomed.add(circuit);
     this.note(
       `${circuit.name}${isGreedy ? ', greedy,' : ''} over ${through.length} to ${this.terminals.indexOf(terminal)}`,
     );
@@ -213,6 +242,8 @@ export class Scenario {
         const worker = prng.below(relay.workerCount);
         this.note(`kill worker ${worker} of relay ${this.relays.indexOf(relay)}`);
         relay.kill(worker);
+        // Behind the news of its death.
+        if (prng.below(2) === 0) relay.replace(worker);
         this.excuses.push((circuit) => circuit.through.includes(relay));
       }
     }
@@ -280,6 +311,7 @@ export class Scenario {
       if (this.stalled.length > 0 && prng.below(200) === 0) this.stalled.pop()!.stalled = false;
     }
     for (const end of this.stalled.splice(0)) end.stalled = false;
+    for (const circuit of this.doomed) circuit.abandon();
   }
 
   /** Step until nothing arrives anywhere any more. */
@@ -318,7 +350,10 @@ export class Scenario {
       if (circuit.isDone) continue;
       const { name, phase, forward, backward, destroyed, client, end } = circuit;
       const excused =
-        circuit.abandoned || this.excuses.some((excuse) => excuse(circuit)) || this.isLimited(circuit);
+        circuit.abandoned ||
+        this.doomed.has(circuit) ||
+        this.excuses.some((excuse) => excuse(circuit)) ||
+        this.isLimited(circuit);
       const isOver =
         (phase === 'dead' || client.peer.gone) && (end === null || end.destroyed >= 0 || end.peer.gone);
       if (excused && isOver) continue;
