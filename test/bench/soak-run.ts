@@ -38,7 +38,12 @@ export async function soak(
   { seconds, sampleMs }: { readonly seconds: number; readonly sampleMs: number },
   onSample: (sample: SoakSample) => void = () => {},
 ): Promise<SoakFigures> {
-  const idle = await readVitals(target);
+  let idle = await readVitals(target);
+  // Whoever asked whether it listens yet may still be about to leave.
+  for (const endMs = performance.now() + LEAVE_MS; idle.channels > 0 && performance.now() < endMs; ) {
+    await Bun.sleep(500);
+    idle = await readVitals(target);
+  }
   const cpuBefore = target.cpuSec();
   const load = await SoakLoad.start(target.hop, plan);
   const startMs = performance.now();
