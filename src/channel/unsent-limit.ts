@@ -8,8 +8,8 @@
  * the next refusal. No clock and no socket here.
  */
 
-export const UNSENT_FIRST = 128 * 1024;
-export const UNSENT_LEAST = 64 * 1024;
+export const UNSENT_FIRST = 1024 * 1024;
+export const UNSENT_LEAST = 128 * 1024;
 /** About what the kernel keeps at most without a bound. */
 export const UNSENT_MOST = 4 * 1024 * 1024;
 
