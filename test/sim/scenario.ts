@@ -58,7 +58,7 @@ function drawOptions(draw: Prng): Partial<WorkerOptions> {
       options.perConnBwBurst = 4000 + draw.below(50_000);
     }
   }
-  if (draw.below(4) === 0) options.maxMemInQueues = 100_000 + draw.below(900_000);
+  if (draw.below(6) === 0) options.maxMemInQueues = 100_000 + draw.below(900_000);
   if (draw.below(4) === 0) {
     options.dos = {
       ...DOS_LIMITS,
@@ -69,7 +69,7 @@ function drawOptions(draw: Prng): Partial<WorkerOptions> {
       circuitsRefused: true,
       circuitConnectionsMin: 1,
       circuitRate: 1,
-      circuitBurst: 1 + draw.below(5),
+      circuitBurst: 2 + draw.below(20),
       queueKillsMax: draw.below(3),
     };
   }
@@ -117,7 +117,7 @@ export class Scenario {
       this.terminals.push(new Terminal(world, Uint8Array.of(198, 51, 100, 101 + i)));
       attend(this.terminals[i]!);
     }
-    for (let i = 0; i < 2 + prng.below(3); i++) this.clients.push(new Client(world, prng.pick(this.relays)));
+    for (let i = 0; i < 2 + prng.below(4); i++) this.clients.push(new Client(world, prng.pick(this.relays)));
   }
 
   /** What happened, and how long it took. */
@@ -184,7 +184,7 @@ export class Scenario {
   private mischief(): void {
     const { world } = this;
     const { prng } = world;
-    switch (prng.below(8)) {
+    switch (prng.below(10)) {
       case 0: {
         const circuit = prng.pick(this.circuits);
         this.note(`abandon ${circuit.name}`);
@@ -215,7 +215,10 @@ export class Scenario {
         this.excuses.push((one) => one === circuit);
         return;
       }
-      case 4: {
+      // Those who do not read are the most common trouble.
+      case 4:
+      case 7:
+      case 8: {
         const wire = prng.pick([...world.ends, prng.pick(this.clients).peer.wire]);
         this.note('stall a reader for a while');
         wire.stalled = true;
@@ -239,7 +242,9 @@ export class Scenario {
       default: {
         const relay = prng.pick(this.relays);
         if (relay.workerCount < 2 || relay.workers.some(({ alive }) => !alive)) return;
-        const worker = prng.below(relay.workerCount);
+        // One that others already wait for, if there is one.
+        const standing = relay.workers.findIndex(({ stalled }) => stalled);
+        const worker = standing >= 0 ? standing : prng.below(relay.workerCount);
         this.note(`kill worker ${worker} of relay ${this.relays.indexOf(relay)}`);
         relay.kill(worker);
         // Behind the news of its death.
@@ -297,18 +302,18 @@ export class Scenario {
   private play(): void {
     const { world } = this;
     const { prng } = world;
-    const mischiefs = prng.below(6);
-    for (let i = 0; i < 2 + prng.below(6); i++) this.build();
-    const steps = 300 + prng.below(1200);
+    const mischiefs = prng.below(8);
+    for (let i = 0; i < 3 + prng.below(10); i++) this.build();
+    const steps = 400 + prng.below(2000);
     for (let i = 0; i < steps; i++) {
       this.step();
-      if (prng.below(4) === 0) this.talk();
+      if (prng.below(3) === 0) this.talk();
       if (prng.below(steps) < mischiefs) {
         this.mischief();
         this.auditAll();
       }
       if (prng.below(steps) < 2) this.build();
-      if (this.stalled.length > 0 && prng.below(200) === 0) this.stalled.pop()!.stalled = false;
+      if (this.stalled.length > 0 && prng.below(400) === 0) this.stalled.pop()!.stalled = false;
     }
     for (const end of this.stalled.splice(0)) end.stalled = false;
     for (const circuit of this.doomed) circuit.abandon();
