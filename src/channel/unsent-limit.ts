@@ -14,9 +14,9 @@ export const UNSENT_LEAST = 128 * 1024;
 export const UNSENT_MOST = 4 * 1024 * 1024;
 
 /** Half of the bound drains in less: the link is fast. */
-const FAST_MS = 10;
+const FAST_MS = 25;
 /** Half of the bound takes longer: a cell behind it waits for twice that. */
-const SLOW_MS = 40;
+const SLOW_MS = 100;
 
 /** The bound of one link. */
 export class UnsentLimit {

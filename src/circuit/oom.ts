@@ -51,7 +51,7 @@ const SPARE_SLOTS = 512;
  * more than later would. When such a share of the limit was freed, it is done at once, which also hands freed memory back to the system;
  * that takes at most a twentieth of the time.
  */
-const COLLECT_FROM = 16 * 2 ** 20;
+const COLLECT_FROM = 32 * 2 ** 20;
 const COLLECT_EVERY = 6 * 2 ** 20;
 const COLLECT_FREED_SHARE = 1 / 16;
 const COLLECT_COST_FACTOR = 20;

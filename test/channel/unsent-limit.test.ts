@@ -20,13 +20,13 @@ test('a fast link gets all that the kernel keeps, a slow one little', () => {
   expect(limit.bytes).toBe(UNSENT_LEAST);
 });
 
-test('between the two it settles where its half drains in 10 to 40 ms', () => {
+test('between the two it settles where its half drains in 25 to 100 ms', () => {
   const limit = new UnsentLimit();
-  for (const mbPerSec of [4, 10, 30, 60]) {
+  for (const mbPerSec of [2, 5, 10, 30]) {
     play(limit, mbPerSec * 1000, 20);
     const halfMs = limit.bytes / 2 / (mbPerSec * 1000);
-    expect(halfMs).toBeGreaterThanOrEqual(8);
-    expect(halfMs).toBeLessThanOrEqual(40);
+    expect(halfMs).toBeGreaterThanOrEqual(25);
+    expect(halfMs).toBeLessThanOrEqual(100);
   }
 });
 
@@ -34,8 +34,8 @@ test('only the first refusal counts, and a drain without one says nothing', () =
   const limit = new UnsentLimit();
   expect(limit.onDrained(5)).toBe(false);
   limit.onRefused(100);
-  limit.onRefused(149);
-  expect(limit.onDrained(150)).toBe(true);
+  limit.onRefused(199);
+  expect(limit.onDrained(201)).toBe(true);
   expect(limit.bytes).toBe(UNSENT_FIRST / 2);
-  expect(limit.onDrained(151)).toBe(false);
+  expect(limit.onDrained(202)).toBe(false);
 });
