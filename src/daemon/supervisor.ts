@@ -377,6 +377,7 @@ export class Supervisor {
       while (!shared.dropWorker(index)) await Bun.sleep(DROP_RETRY_MS);
     }
     this.memory.dropWorker(index);
+    this.bandwidth.dropWorker(index);
     settleDead(this.scoreboard, new Scoreboard(this.shared.scoreboard, index), index);
     this.takeBack(seat);
     if (seat.stillborn > 0) {

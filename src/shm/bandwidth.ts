@@ -139,7 +139,7 @@ export class Bandwidth {
   }
 
   private take(at: number, bytes: number): void {
-    if (Atomics.load(this.words, at) > DEBT_MOST) Atomics.sub(this.words, at, bytes);
+    if (Atomics.load(this.words, at) > DEBT_MOST) Atomics.sub(this.words, at, Math.min(bytes, -DEBT_MOST));
   }
 
   /** What relayed traffic may still move in this direction; negative is debt. */
@@ -198,6 +198,15 @@ export class Bandwidth {
   /** None of ours waits any more. */
   leave(direction: number, worker: number): void {
     Atomics.store(this.words, this.slotOf(direction, worker), 0);
+  }
+
+  /**
+   * Forget the places of a dead worker. They are not waited for in any case; but the clock of milliseconds wraps, and
+   * then a stamp that nobody renewed would look fresh, for weeks.
+   */
+  dropWorker(dead: number): void {
+    this.leave(READ, dead);
+    this.leave(WRITE, dead);
   }
 
   private slotOf(direction: number, worker: number): number {

@@ -77,6 +77,8 @@ describe('buckets', () => {
     const { bandwidth } = make(80_000);
     for (let i = 0; i < 10_000; i++) bandwidth.spend(READ, 524_288);
     expect(bandwidth.level(READ)).toBeLessThan(-(2 ** 30));
+    bandwidth.spend(WRITE, 3 * 2 ** 30);
+    expect(bandwidth.level(WRITE)).toBeLessThan(-(2 ** 29));
   });
 });
 
@@ -127,5 +129,17 @@ describe('the line', () => {
     // One that has shown nothing for long is not waited for.
     expect(bandwidth.othersFront(READ, 0, 1200)).toBe(null);
     expect(bandwidth.othersWaiting(READ, 0, 1200)).toBe(0);
+  });
+
+  test('a dead worker has no place in it, also when the clock of milliseconds has wrapped', () => {
+    const { bandwidth } = make(1_000_000);
+    const wrapped = 1000 + 2 ** 31;
+    bandwidth.show(READ, 1, 40, 3, 1000);
+    bandwidth.show(WRITE, 1, 50, 1, 1000);
+    bandwidth.dropWorker(1);
+    for (const direction of [READ, WRITE]) {
+      expect(bandwidth.othersFront(direction, 0, wrapped)).toBe(null);
+      expect(bandwidth.othersWaiting(direction, 0, wrapped)).toBe(0);
+    }
   });
 });

@@ -322,6 +322,7 @@ export class SimRelay {
       for (const other of this.workers) if (other.alive) other.detach(worker);
       this.roster.dropWorker(worker);
       this.memory.dropWorker(worker);
+      new Bandwidth(this.bandwidthBlock).dropWorker(worker);
       this.dos.dropWorker(worker);
     });
   }
