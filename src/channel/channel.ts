@@ -239,11 +239,13 @@ export class Channel implements ActiveLegs {
     this.offer(this.limited ? this.shared.mayWrite(this, staged) : staged);
   }
 
-  /** Write what is staged though the limits hold it back: the channel is about to close. */
-  flushHeld(): void {
-    if (this.writeHeld === NOT_HELD || this.wire === null || this.state !== OPEN) return;
+  /** Write what is staged, whatever the limits say, unless the socket refused: the channel is about to close. */
+  flushLast(): void {
+    if (this.congested && this.writeHeld === NOT_HELD) return;
+    if (this.wire === null || this.state !== OPEN) return;
     this.congested = false;
-    this.offer(this.stagedTo - this.stagedFrom);
+    const staged = this.stagedTo - this.stagedFrom;
+    if (staged > 0) this.offer(staged);
   }
 
   private offer(length: number): void {

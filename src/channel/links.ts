@@ -439,8 +439,7 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const link = this.bySlot[channel.slot]!;
     const wasOpen = channel.state === OPEN;
     const { wire } = channel;
-    channel.flushHeld();
-    if (wasOpen && wire !== null && !channel.congested) channel.flush();
+    channel.flushLast();
     const { congested } = channel;
     if (wasOpen && !isOpen(channel)) return;
     channel.state = CLOSED;

@@ -169,8 +169,26 @@ describe('sending', () => {
     for (let i = 0; i < 3; i++) channel.put(cell(i), 0);
     channel.flush();
     expect([channel.congested, wire.writes]).toEqual([true, 0]);
-    channel.flushHeld();
+    channel.flushLast();
     expect(wire.cells).toEqual([0, 1, 2]);
+  });
+
+  test('about to close writes what was staged just now though nothing is allowed, unless the socket refused', () => {
+    const { wire, channel, setLimit } = setup();
+    setLimit((held) => {
+      held.writeHeld = HELD_IN_LINE;
+      return 0;
+    });
+    channel.put(cell(0), 0);
+    channel.flushLast();
+    expect([wire.cells, channel.writeHeld, channel.congested]).toEqual([[0], NOT_HELD, false]);
+    setLimit((_, bytes) => bytes);
+    wire.room = 0;
+    channel.put(cell(1), 0);
+    channel.flush();
+    wire.room = 514;
+    channel.flushLast();
+    expect([wire.cells, channel.congested]).toEqual([[0], true]);
   });
 
   test('is congested when the wire takes less, and goes on where it stopped', () => {
