@@ -25,7 +25,7 @@ export interface Vitals {
   readonly counters: ReadonlyMap<string, number>;
 }
 
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 const POLL_MS = 20;
 const STATE =
   /Worker \d+: (\d+) channels \((\d+) half open\), (\d+) circuits, (\d+) cells waiting, (\d+) handshakes waiting, (\d+) timers/g;

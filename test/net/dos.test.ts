@@ -43,7 +43,7 @@ beforeAll(async () => {
     `DirAuthority spared orport=1 no-v2 ${AUTHORITY}:1 ${'B'.repeat(40)}`,
   ]);
   hop = { rsaId: relay.rsaId, ed25519Id: relay.ed25519Id, onionKey: relay.onionKey };
-}, 30_000);
+}, 120_000);
 
 afterAll(async () => {
   await relay.stop();
