@@ -7,7 +7,8 @@
  *
  * Bun accepts until nobody waits any more, and while it does no cell moves: who connects as fast as we accept would
  * stop everything else. So after a few connections in one turn the listeners are taken away until the next; those who
- * wait meanwhile do so in the kernel. Few, because each may be followed by a TLS handshake's signature.
+ * wait meanwhile do so in the kernel. Few, because each may be followed by a TLS handshake's signature. They come back
+ * in turns of who is first, since the first to be heard may use up the few.
  */
 import { printEndpoint } from '../bytes/address.ts';
 import type { Listening } from '../channel/tls.ts';
@@ -55,6 +56,9 @@ export class Listeners {
     this.connections = 0;
     if (!this.paused || this.credentials === null) return;
     this.paused = false;
+    // Whichever listens first again may be heard first: a flood on one address must not shut the others.
+    const first = this.open.shift();
+    if (first !== undefined) this.open.push(first);
     for (const entry of this.open) {
       if (entry.listening !== null) continue;
       const copy = this.duplicate(entry.lent.fd);

@@ -100,7 +100,19 @@ test('so many are accepted in a turn, on all sockets together; the others wait f
   listeners.renew(generation(2));
   expect(open.size).toBe(0);
   listeners.nextTurn();
-  expect([...open]).toEqual(['150:2', '151:2']);
+  expect([...open].sort()).toEqual(['150:2', '151:2']);
+});
+
+test('who listens first again changes from turn to turn', () => {
+  const { listeners, open, rigged } = rig();
+  listeners.take(LENT, generation(1));
+  const firsts: (string | undefined)[] = [];
+  for (let turn = 0; turn < 4; turn++) {
+    for (let i = 0; i < CONNECTIONS_PER_TURN; i++) rigged.connect();
+    listeners.nextTurn();
+    firsts.push([...open][0]);
+  }
+  expect(firsts).toEqual(['151:1', '150:1', '151:1', '150:1']);
 });
 
 test('without descriptors they come back when there are some', () => {
