@@ -66,6 +66,7 @@ export class Loop {
     this.flushTimer = null;
     this.data.scheduler.flush(this.clock.read());
     this.data.publishRings();
+    this.armRefill();
   };
   private readonly onRefill = (): void => {
     this.refillTimer = null;
@@ -138,12 +139,16 @@ export class Loop {
     this.data.publishRings();
     this.listeners.nextTurn();
     this.armed = false;
-    if (this.refillTimer === null && this.data.throttle.isWaiting) {
-      this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);
-    }
+    this.armRefill();
     // A write may have ended a channel, whose circuits' DESTROYs are then staged on others.
     if (left || (this.flushTimer === null && this.data.scheduler.dirtyCount > 0)) this.beginBatch();
     else this.sleep();
+  }
+
+  /** A link that waits for bandwidth, since a read or a write, is looked at again soon. */
+  private armRefill(): void {
+    if (this.refillTimer !== null || !this.data.throttle.isWaiting) return;
+    this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);
   }
 
   private flush(): void {
