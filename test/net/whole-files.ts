@@ -62,7 +62,9 @@ function isState(text: string): boolean {
     lines[0]!.startsWith('# Tor state file last generated on ') &&
     lines.at(-1) === '' &&
     /^LastWritten \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/m.test(text) &&
-    lines.slice(0, -1).every((line) => line === '' || line.startsWith('#') || /^[A-Za-z0-9]+( .*)?$/.test(line))
+    lines
+      .slice(0, -1)
+      .every((line) => line === '' || line.startsWith('#') || /^[A-Za-z0-9]+( .*)?$/.test(line))
   );
 }
 
