@@ -8,7 +8,7 @@
  * somebody waits nobody overtakes. Links of clients may have buckets of their own, plain fields of the channel.
  *
  * A link that waits is still closed, kept alive and drained like any other; a link handshake is counted and never
- * held up. C tor's rules of what counts: everything on links, unless the peer has a private address.
+ * held up, and when debt is deep not counted, or whoever knocks could hold up all links for long after. C tor's rules of what counts: everything on links, unless the peer has a private address.
  */
 import { isInternalIp } from '../bytes/address.ts';
 import { type Bandwidth, bytesBetween, READ, WRITE } from '../shm/bandwidth.ts';
@@ -160,8 +160,11 @@ export class Throttle {
     const { bandwidth } = this;
     const nowMs = this.config.now();
     bandwidth.refill(nowMs);
+    if (channel.state !== OPEN) {
+      this.spendHandshake(READ, bytes);
+      return;
+    }
     bandwidth.spend(READ, bytes);
-    if (channel.state !== OPEN) return;
     if (channel.ownLimit) {
       this.refillOwn(channel, nowMs);
       channel.ownRead -= bytes;
@@ -179,9 +182,19 @@ export class Throttle {
       channel.setPaused(PAUSED_BY_BANDWIDTH, true);
     } else if (this.mustWait(READ, this.reading, nowMs)) {
       this.pauseReading(channel, nowMs);
-      const brake = Math.max(BRAKE_BYTES, bandwidth.rate / BRAKE_PER_SEC);
-      if (bandwidth.level(READ) < -brake) this.brake(nowMs);
+      if (this.isDeep(READ)) this.brake(nowMs);
     }
+  }
+
+  /** Whether the bucket of a direction is in deep debt. */
+  private isDeep(direction: number): boolean {
+    const { bandwidth } = this;
+    return bandwidth.level(direction) < -Math.max(BRAKE_BYTES, bandwidth.rate / BRAKE_PER_SEC);
+  }
+
+  /** Handshakes are not held up, so they would let debt grow without end. */
+  private spendHandshake(direction: number, bytes: number): void {
+    if (!this.isDeep(direction)) this.bandwidth.spend(direction, bytes);
   }
 
   /** Many links at once brought more than was left: let none of them bring still more. */
@@ -231,6 +244,10 @@ export class Throttle {
   /** Bytes were written. */
   onWritten(channel: Channel, bytes: number): void {
     if (!channel.limited) return;
+    if (channel.state !== OPEN) {
+      this.spendHandshake(WRITE, bytes);
+      return;
+    }
     this.bandwidth.spend(WRITE, bytes);
     if (channel.ownLimit) channel.ownWrite -= bytes;
   }

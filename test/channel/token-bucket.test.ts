@@ -285,6 +285,20 @@ describe('writing', () => {
     expect([rig.bandwidth.level(WRITE), rig.bandwidth.level(READ)]).toEqual([-2_000_000, -2_000_000]);
     expect([wireOf(channel).paused, rig.throttles[0]!.isWaiting]).toEqual([false, false]);
   });
+
+  test('a flood of handshakes makes no debt that takes long to repay', () => {
+    const rig = new Rig(limit(100_000), 1);
+    const channel = rig.add(0);
+    channel.state = HANDSHAKING;
+    for (let i = 0; i < 10_000; i++) {
+      rig.throttles[0]!.onRead(channel, 2000);
+      rig.throttles[0]!.onWritten(channel, 3000);
+    }
+    for (const direction of [READ, WRITE]) {
+      expect(rig.bandwidth.level(direction)).toBeLessThan(-(2 ** 20));
+      expect(rig.bandwidth.level(direction)).toBeGreaterThan(-(2 ** 20) - 4000);
+    }
+  });
 });
 
 describe('what is limited', () => {
