@@ -3,6 +3,7 @@
 import { afterEach, expect, test } from 'bun:test';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { CELL_BYTES } from '../../src/cell/cell.ts';
 import {
   folder,
   PATIENCE_MS,
@@ -13,6 +14,7 @@ import {
   until,
   writeTorrc,
 } from './relay-process.ts';
+import { openLink } from './test-client.ts';
 
 const undo: (() => void)[] = [];
 
@@ -101,6 +103,34 @@ test(
       const document = await republish(relay, at, linesFor(at, port, ...lines), uploads);
       expect([lines, ...bandwidthOf(document).slice(0, 2)]).toEqual([lines, rate, burst]);
     }
+    await relay.stop();
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'limits that were hit stand in the extra-info document, unless OverloadStatistics 0',
+  async () => {
+    const at = folder();
+    const { port, uploads } = scribe();
+    const limits = ['BandwidthRate 75 KBytes', 'BandwidthBurst 80 KBytes', 'CountPrivateBandwidth 1'];
+    const relay = startRelay(at, linesFor(at, port, ...limits));
+    const orPort = await relay.up();
+    await until(() => uploads().length === 1);
+    expect(uploads()[0]).not.toContain('overload-ratelimits');
+    const link = await openLink(orPort, `${at}/data`);
+    link.send(new Uint8Array(1000 * CELL_BYTES));
+    // The hits are looked at once a second.
+    let told = '';
+    for (let n = 0; !told.includes('overload-ratelimits'); n++) {
+      await Bun.sleep(300);
+      told = await republish(relay, at, linesFor(at, port, ...limits, `Nickname again${n}`), uploads);
+    }
+    const line = /^overload-ratelimits 1 \d{4}-\d\d-\d\d \d\d:00:00 76800 81920 (\d+) \d+$/m.exec(told);
+    expect(Number(line?.[1])).toBeGreaterThan(0);
+    const silent = await republish(relay, at, linesFor(at, port, ...limits, 'OverloadStatistics 0'), uploads);
+    expect(silent).toContain('\nextra-info ');
+    expect(silent).not.toContain('overload-ratelimits');
     await relay.stop();
   },
   PATIENCE_MS,
