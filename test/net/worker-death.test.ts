@@ -18,7 +18,7 @@ const STANDING_LINKS_MIN = 2;
 const CIRCUITS_PER_LINK = 4;
 const FRESH_LINKS = 4;
 const CIRCUITS_MAX = 4096;
-const BACK_MS = 20_000;
+const BACK_MS = 60_000;
 const DEADLINE_MS = 240_000;
 
 /** A link with circuits to a next hop of its own, so that both of their links are the same worker's. */
