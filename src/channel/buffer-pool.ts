@@ -24,6 +24,11 @@ export class BufferPool {
     return (this.lent + this.idle.length) * this.bufferBytes;
   }
 
+  /** Bytes of buffers that are kept for the next who borrows. */
+  get idleBytes(): number {
+    return this.idle.length * this.bufferBytes;
+  }
+
   /** Borrow a buffer; its content is undefined. */
   take(): Uint8Array<ArrayBuffer> {
     this.lent++;

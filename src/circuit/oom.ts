@@ -12,6 +12,7 @@
  */
 import { NO_SLOT } from '../bytes/slab.ts';
 import { DestroyReason } from '../cell/reason.ts';
+import type { BufferPool } from '../channel/buffer-pool.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, NOT_HELD } from '../channel/channel.ts';
 import { Memory, type MemoryLedger, OFFER_STEPS } from '../shm/memory-ledger.ts';
 import { Counter } from '../shm/scoreboard.ts';
@@ -71,6 +72,7 @@ export class Oom {
   private ranked = 0;
   private rankAt = 0;
   private rankedMs = 0;
+  private rankCostMs = 0;
   private nextRankMs = 0;
   private offered = false;
   private isBusy = false;
@@ -82,26 +84,33 @@ export class Oom {
   private collectedAt = 0;
   private heldThen = 0;
   private nextCollectMs = 0;
+  private readonly staging: BufferPool;
+  private readonly carries: BufferPool;
 
-  /** @param wakeOthers lets every other worker take a turn soon */
+  /** @param wakeOthers lets every other worker take a turn soon; the pools are this worker's */
   constructor(
     ledger: MemoryLedger,
     wakeOthers: () => void,
     collectGarbage: (atOnce: boolean) => void,
     clock: () => number,
+    staging: BufferPool,
+    carries: BufferPool,
   ) {
     this.ledger = ledger;
     this.collectGarbage = collectGarbage;
     this.wakeOthers = wakeOthers;
     this.clock = clock;
+    this.staging = staging;
+    this.carries = carries;
   }
 
-  /** Tell the ledger what the waiting cells fill. */
+  /** Tell the ledger what the waiting cells fill, and what is only kept for later. */
   settle(plane: CircuitPlane): void {
     const slab = plane.parked;
     slab.hasGrown = false;
     this.ledger.set(Memory.cells, slab.heldBytes + slab.columnBytes);
-    this.ledger.setSpare(slab.spareSlots * slab.slotBytes);
+    const idle = this.staging.idleBytes + this.carries.idleBytes;
+    this.ledger.setSpare(slab.spareSlots * slab.slotBytes + idle);
   }
 
   /**
@@ -115,6 +124,7 @@ export class Oom {
     this.begin(plane);
     if (filled < limit * (1 + GRACE_SHARE)) return true;
     const generation = plane.table.generation[row]!;
+    if (this.rankAt >= this.ranked) this.rank(plane);
     this.endOldest(plane, limit, Number.POSITIVE_INFINITY);
     return plane.table.isLive(row, generation);
   }
@@ -178,7 +188,9 @@ export class Oom {
     const limit = plane.options.maxMemInQueues;
     if (ledger.kind(Memory.staging) > limit * STAGING_SHARE)
       this.closeStuck(plane, limit * STAGING_LOW_SHARE, Number.POSITIVE_INFINITY);
-    if (this.rankAt >= this.ranked && plane.nowMs > this.rankedMs) this.rank(plane);
+    // Of those that were ranked none is left: look for newer ones, but not all the time.
+    if (this.rankAt >= this.ranked && plane.nowMs > this.rankedMs + this.rankCostMs * RANK_COST_FACTOR)
+      this.rank(plane);
     const cutoff = ledger.cutoff(ledger.filled() - low);
     if (cutoff === Number.NEGATIVE_INFINITY) {
       // No circuit has anything that waits: what fills the memory belongs to links.
@@ -196,7 +208,6 @@ export class Oom {
   /** End our circuits, oldest first, until no more than `most` is filled or their oldest cell came after `cutoff`. */
   private endOldest(plane: CircuitPlane, most: number, cutoff: number): void {
     const { ledger } = this;
-    if (this.rankAt >= this.ranked) this.rank(plane);
     let circuits = 0;
     let cells = 0;
     while (ledger.filled() > most && circuits < CIRCUITS_PER_TURN && cells < CELLS_PER_TURN) {
@@ -235,8 +246,8 @@ export class Oom {
     }
     this.ranking.subarray(0, this.ranked).sort();
     this.offer(plane);
-    const costMs = this.clock() - beganMs;
-    this.nextRankMs = this.rankedMs + Math.max(RANK_EVERY_MS, costMs * RANK_COST_FACTOR);
+    this.rankCostMs = this.clock() - beganMs;
+    this.nextRankMs = this.rankedMs + Math.max(RANK_EVERY_MS, this.rankCostMs * RANK_COST_FACTOR);
   }
 
   private growRanking(): void {
@@ -286,6 +297,8 @@ export class Oom {
    */
   private closeStuck(plane: CircuitPlane, stagingMost: number, filledMost: number): void {
     const { ledger } = this;
+    this.dropIdle(plane);
+    if (ledger.kind(Memory.staging) <= stagingMost && ledger.filled() <= filledMost) return;
     const stuck: Channel[] = [];
     for (const channel of plane.channels.bySlot) {
       if (channel === null || channel === undefined || channel.state !== CHANNEL_OPEN) continue;
@@ -295,13 +308,20 @@ export class Oom {
     stuck.sort((a, b) => a.lastWriteMs - b.lastWriteMs);
     for (const channel of stuck) {
       if (ledger.kind(Memory.staging) <= stagingMost && ledger.filled() <= filledMost) return;
-      const { staging } = channel.shared;
       plane.counters.add(Counter.oom_links_closed, 1);
       plane.closeChannel(channel);
-      staging.dropIdle();
-      ledger.set(Memory.staging, staging.heldBytes);
-      this.settle(plane);
+      this.dropIdle(plane);
     }
+  }
+
+  /** Keep no buffers for later: those of links that are about to end would be in vain if these stayed. */
+  private dropIdle(plane: CircuitPlane): void {
+    const { ledger, staging, carries } = this;
+    staging.dropIdle();
+    carries.dropIdle();
+    ledger.set(Memory.staging, staging.heldBytes);
+    ledger.set(Memory.carries, carries.heldBytes);
+    this.settle(plane);
   }
 
   /** Move waiting cells together for a while. Returns whether it should go on right after. */

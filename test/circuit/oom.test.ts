@@ -296,3 +296,27 @@ describe('links that take nothing', () => {
     audit(scene.rig.relay.workers[0]!);
   });
 });
+
+test('buffers that are kept for later end nothing, and go when memory is scarce', () => {
+  const scene = new Scene();
+  const end = scene.circuit(scene.client(0));
+  const { data } = scene.rig.relay.workers[0]!;
+  scene.block(scene.client(0));
+  data.countMemory();
+  const before = scene.filled;
+  const lent = Array.from({ length: 40 }, () => data.staging.take());
+  for (const buffer of lent) data.staging.give(buffer);
+  data.countMemory();
+  const { memory } = scene.rig.relay;
+  expect(scene.filled).toBe(before);
+  expect(memory.held() - scene.filled).toBeGreaterThanOrEqual(data.staging.idleBytes);
+  data.setOptions({ ...OPTIONS, maxMemInQueues: memory.held() - data.staging.idleBytes / 4 });
+  scene.rig.world.pass(2000);
+  expect([scene.rig.count('oom_rounds'), end.destroyed]).toEqual([0, -1]);
+  expect(data.staging.idleBytes).toBeGreaterThan(0);
+  // No more than links fill: there is no circuit to end, and what is idle goes.
+  data.setOptions({ ...OPTIONS, maxMemInQueues: scene.filled });
+  scene.rig.world.pass(2000);
+  expect(data.staging.idleBytes).toBe(0);
+  audit(scene.rig.relay.workers[0]!);
+});

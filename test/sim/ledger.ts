@@ -220,7 +220,8 @@ export function auditMemory(worker: SimWorker, parkedCells: number): void {
     check(said === (counted[name] ?? 0), `${said} bytes of ${name}, ${counted[name] ?? 0} counted`);
     held += said;
   }
-  const filled = held - (parked.heldBytes - parkedCells * parked.slotBytes);
+  const idle = data.staging.idleBytes + data.carries.idleBytes;
+  const filled = held - (parked.heldBytes - parkedCells * parked.slotBytes) - idle;
   check(
     filled === relay.memory.filledBy(worker.worker),
     `${relay.memory.filledBy(worker.worker)} filled, not ${filled}`,
