@@ -165,7 +165,7 @@ test('a bug in a handler is an uncaught exception, not a fault of the peer', asy
   here.wires[0]!.write(new Uint8Array(10), 0, 10);
   await until(() => child.exitCode !== null);
   expect(said.split('\n')[1]).toBe('Error: a bug');
-}, 20_000);
+}, 60_000);
 
 test('the kernel keeps little of a link whose peer does not read, either way', async () => {
   const [here, there] = [heard(), heard()];

@@ -155,7 +155,7 @@ test('two deaths at once, of which the second held every lock', async () => {
   expect(new Roster(roster, 3).count().open).toBe(0);
   expect(new AddressTable(halfOpen, 3).total()).toBe(0);
   expect(new DosTable(dos, 3).connectionsOf(LOOPBACK)).toBe(0);
-}, 30_000);
+}, 60_000);
 
 test('deaths without end lend every successor a socket and leave no descriptor behind', async () => {
   const { supervisor } = make(1);
