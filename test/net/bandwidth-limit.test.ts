@@ -81,12 +81,12 @@ async function received(ms: number): Promise<number> {
 }
 
 /** Read a torrc with these limits instead of those before. */
-async function reload(rate: number): Promise<void> {
+async function reload(lines: readonly string[]): Promise<void> {
   const path = join(relay!.directory, 'torrc');
   const kept = readFileSync(path, 'utf8')
     .split('\n')
-    .filter((line) => !/^(Relay)?Bandwidth/.test(line));
-  writeFileSync(path, `${[...kept, ...limits(rate).slice(0, 2)].join('\n')}\n`);
+    .filter((line) => !/^((Relay)?Bandwidth|PerConnBW|CountPrivateBandwidth)/.test(line));
+  writeFileSync(path, `${[...kept, ...lines].join('\n')}\n`);
   const from = relay!.log().length;
   process.kill(relay!.pid, 'SIGHUP');
   await relay!.logged(/Reloaded: /, from);
@@ -120,11 +120,11 @@ test.each(['forward', 'both'] as const)(
     expect(hits.bandwidth_read_limit_hit).toBeGreaterThan(0);
     expect(hits.bandwidth_write_limit_hit).toBeGreaterThan(0);
     for (const megabytes of direction === 'forward' ? [4, 2] : []) {
-      await reload(megabytes * MB);
+      await reload(limits(megabytes * MB));
       await Bun.sleep(3000);
       expect(await keepsRate(megabytes * MB, 5000)).toBe(true);
     }
-    await reload(200 * MB);
+    await reload(limits(200 * MB));
     await endWhole();
   },
   TEST_MS,
@@ -139,7 +139,27 @@ test(
     const hits = await running.counters('relay_bandwidth_read_limit_hit', 'bandwidth_read_limit_hit');
     expect(hits.relay_bandwidth_read_limit_hit).toBeGreaterThan(0);
     expect(hits.bandwidth_read_limit_hit).toBe(0);
-    await reload(200 * MB);
+    await reload(limits(200 * MB));
+    await endWhole();
+  },
+  TEST_MS,
+);
+
+test(
+  'keeps a limit of each link, also a new one from HUP',
+  async () => {
+    // Nobody here is a relay of the consensus; four links lead out.
+    const each = (rate: number) => [`PerConnBWRate ${rate} bytes`, `PerConnBWBurst ${rate} bytes`];
+    const running = await start([...each(MB / 4), 'CountPrivateBandwidth 1']);
+    await Bun.sleep(FROM_MS);
+    expect(await keepsRate(MB)).toBe(true);
+    const hits = await running.counters('link_bandwidth_limit_hit', 'bandwidth_write_limit_hit');
+    expect(hits.link_bandwidth_limit_hit).toBeGreaterThan(0);
+    expect(hits.bandwidth_write_limit_hit).toBe(0);
+    await reload([...each(MB / 2), 'CountPrivateBandwidth 1']);
+    await Bun.sleep(3000);
+    expect(await keepsRate(2 * MB, 5000)).toBe(true);
+    await reload(limits(200 * MB));
     await endWhole();
   },
   TEST_MS,
@@ -151,10 +171,10 @@ test(
     await start(limits(1024 * MB));
     await Bun.sleep(2000);
     const before = await received(CONTROL_MS);
-    await reload(100 * MB);
+    await reload(limits(100 * MB));
     await Bun.sleep(FROM_MS);
     if (!(await keepsRate(100 * MB))) {
-      await reload(1024 * MB);
+      await reload(limits(1024 * MB));
       await Bun.sleep(2000);
       const after = await received(CONTROL_MS);
       // Else the machine is too busy to tell.
