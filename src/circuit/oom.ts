@@ -31,6 +31,8 @@ const GRACE_SHARE = 1 / 64;
 const STAGING_SHARE = 1 / 5;
 const STAGING_LOW_SHARE = 1 / 10;
 const STUCK_MS = 1000;
+/** Control cells that make a stuck link one that fills memory itself: it goes before any circuit does. */
+const HOARD_CELLS = 256;
 /** One step of what a worker tells of its queues. */
 const STEP_SHARE = 1 / 256;
 /** How often the gauges of all workers are read, which are in their caches: when nothing was left to do the last time. */
@@ -79,6 +81,7 @@ export class Oom {
   private nextLookMs = 0;
   private compactFrom = 0;
   private nextCompactMs = 0;
+  private nextHoardMs = 0;
   private readonly collectGarbage: (atOnce: boolean) => void;
   /** What had come in when garbage was collected last, and the most that our cells held since it was at once. */
   private collectedAt = 0;
@@ -188,6 +191,14 @@ export class Oom {
     const limit = plane.options.maxMemInQueues;
     if (ledger.kind(Memory.staging) > limit * STAGING_SHARE)
       this.closeStuck(plane, limit * STAGING_LOW_SHARE, Number.POSITIVE_INFINITY);
+    if (plane.nowMs >= this.nextHoardMs) {
+      this.nextHoardMs = plane.nowMs + RANK_EVERY_MS;
+      this.closeHoarders(plane, low);
+      if (ledger.filled() <= low) {
+        ledger.endReclaiming();
+        return false;
+      }
+    }
     // Of those that were ranked none is left: look for newer ones, but not all the time.
     if (this.rankAt >= this.ranked && plane.nowMs > this.rankedMs + this.rankCostMs * RANK_COST_FACTOR)
       this.rank(plane);
@@ -299,19 +310,29 @@ export class Oom {
     const { ledger } = this;
     this.dropIdle(plane);
     if (ledger.kind(Memory.staging) <= stagingMost && ledger.filled() <= filledMost) return;
-    const stuck: Channel[] = [];
-    for (const channel of plane.channels.bySlot) {
-      if (channel === null || channel === undefined || channel.state !== CHANNEL_OPEN) continue;
-      if (!channel.congested || channel.writeHeld !== NOT_HELD) continue;
-      if (plane.nowMs - channel.lastWriteMs >= STUCK_MS) stuck.push(channel);
-    }
-    stuck.sort((a, b) => a.lastWriteMs - b.lastWriteMs);
-    for (const channel of stuck) {
+    for (const channel of stuckLinks(plane, 0)) {
       if (ledger.kind(Memory.staging) <= stagingMost && ledger.filled() <= filledMost) return;
-      plane.counters.add(Counter.oom_links_closed, 1);
-      plane.closeChannel(channel);
-      this.dropIdle(plane);
+      this.closeLink(plane, channel);
     }
+  }
+
+  /**
+   * Close stuck links for which control cells pile up, until no more than `most` is filled: answers to a peer that asks
+   * and does not listen. No circuit's queue should have to go for them.
+   */
+  private closeHoarders(plane: CircuitPlane, most: number): void {
+    const hoarders = stuckLinks(plane, HOARD_CELLS);
+    hoarders.sort((a, b) => b.controlCells - a.controlCells);
+    for (const channel of hoarders) {
+      if (this.ledger.filled() <= most) return;
+      this.closeLink(plane, channel);
+    }
+  }
+
+  private closeLink(plane: CircuitPlane, channel: Channel): void {
+    plane.counters.add(Counter.oom_links_closed, 1);
+    plane.closeChannel(channel);
+    this.dropIdle(plane);
   }
 
   /** Keep no buffers for later: those of links that are about to end would be in vain if these stayed. */
@@ -345,6 +366,17 @@ export class Oom {
     this.settle(plane);
     return true;
   }
+}
+
+/** Links that took nothing for long and for which so many control cells wait, or more; longest stuck first. */
+function stuckLinks(plane: CircuitPlane, controlCells: number): Channel[] {
+  const stuck: Channel[] = [];
+  for (const channel of plane.channels.bySlot) {
+    if (channel === null || channel === undefined || channel.state !== CHANNEL_OPEN) continue;
+    if (!channel.congested || channel.writeHeld !== NOT_HELD || channel.controlCells < controlCells) continue;
+    if (plane.nowMs - channel.lastWriteMs >= STUCK_MS) stuck.push(channel);
+  }
+  return stuck.sort((a, b) => a.lastWriteMs - b.lastWriteMs);
 }
 
 /** When the oldest cell of a row began to wait; plus infinity when none waits. */

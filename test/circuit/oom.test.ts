@@ -297,6 +297,23 @@ describe('links that take nothing', () => {
   });
 });
 
+test('links that ask and do not listen go before any circuit', () => {
+  const scene = new Scene();
+  const [patient, hoarder] = [scene.client(0), scene.client(0)];
+  const end = scene.circuit(patient);
+  scene.block(patient);
+  scene.feed(end, 600);
+  scene.block(hoarder);
+  const channel = scene.channelOf(hoarder);
+  for (let i = 0; i < 2000; i++) channel.putControl(buildCell(0, Command.PADDING, filled(0, 0)), 0);
+  scene.rig.world.pass(1500);
+  scene.allow(0);
+  scene.rig.world.pass(1000);
+  expect([hoarder.gone, patient.gone, end.destroyed]).toEqual([true, false, -1]);
+  expect([scene.rig.count('oom_links_closed'), scene.rig.count('circuit_memory_killed')]).toEqual([1, 0]);
+  expect(scene.filled).toBeLessThan(scene.limit * 0.9);
+});
+
 test('buffers that are kept for later end nothing, and go when memory is scarce', () => {
   const scene = new Scene();
   const end = scene.circuit(scene.client(0));
