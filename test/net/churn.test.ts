@@ -1,4 +1,4 @@
-/** A relay's memory after many circuits and links have come and gone; `test/bench/churn.ts` is the long form. */
+/** A relay's memory after many circuits and links have come and gone; `onionrelay bench memory` is the long form. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { allowedRss, churn } from '../bench/churn-load.ts';
