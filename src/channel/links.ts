@@ -2,9 +2,9 @@
  * The life of links: accepted or dialled, half open, shaking hands, open, closed.
  *
  * Half-open links are bounded per address (over all workers) and in total, and have a deadline; clients' links are
- * bounded by `connection-dos`; a refused address is closed before a TLS byte is read. A link keeps the credentials of the listener that accepted it, so a handshake may
- * span a rotation. An authenticated peer gets a row in the roster; a client gets none. Errors of a peer close its link
- * with a counter and touch nothing else.
+ * bounded by `connection-dos`; a refused address is closed before a TLS byte is read. A link keeps the credentials of
+ * the listener that accepted it, so a handshake may span a rotation. An authenticated peer gets a row in the roster; a
+ * client gets none. Errors of a peer close its link with a counter and touch nothing else.
  */
 import { type Endpoint, printEndpoint, printIp, sameIp } from '../bytes/address.ts';
 import { Malformed, Violation } from '../fault.ts';

@@ -7,8 +7,9 @@
  * go on as the buckets hold bytes for, in the order in which they came, over all workers (`shm/bandwidth`). While
  * somebody waits nobody overtakes. Links of clients may have buckets of their own, plain fields of the channel.
  *
- * A link that waits is still closed, kept alive and drained like any other; a link handshake is counted and never
- * held up, and when debt is deep not counted, or whoever knocks could hold up all links for long after. C tor's rules of what counts: everything on links, unless the peer has a private address.
+ * A link that waits is still closed, kept alive and drained like any other; a link handshake is counted and never held
+ * up, and when debt is deep not counted, or whoever knocks could hold up all links for long after. C tor's rules of
+ * what counts: everything on links, unless the peer has a private address.
  */
 import { isInternalIp } from '../bytes/address.ts';
 import { type Bandwidth, bytesBetween, READ, WRITE } from '../shm/bandwidth.ts';

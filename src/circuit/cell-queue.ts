@@ -3,9 +3,11 @@
  * Sending a cell along a leg, and the queues of cells that cannot go yet.
  *
  * An uncongested channel or ring takes the cell at once. Otherwise the cell is parked in its leg's queue, and the leg
- * joins its port's active ones; when there is room again, the one that sent least of late goes first. A queue that reaches its bound
- * kills its circuit, and nothing else: no channel waits for another. What bounds all queues together is `oom`.
- * Who calls: `relay-cell`, `create`, `extend`, `remote-leg` to send; `channel` (refill) and the end of a batch (refillRing) to drain.
+ * joins its port's active ones; when there is room again, the one that sent least of late goes first. A queue that
+ * reaches its bound kills its circuit, and nothing else: no channel waits for another. What bounds all queues together
+ * is `oom`.
+ * Who calls: `relay-cell`, `create`, `extend`, `remote-leg` to send; `channel` (refill) and the end of a batch
+ * (refillRing) to drain.
  */
 import { NO_SLOT } from '../bytes/slab.ts';
 import { copyCell, setCircId } from '../cell/cell.ts';

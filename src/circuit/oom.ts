@@ -51,8 +51,8 @@ const SPARE_SLOTS = 512;
 /**
  * While so much waits, garbage is collected each time so much has come in: left to itself the runtime lets twice as
  * much garbage pile up as there is live memory, and what waits is live to it. It happens beside the work and costs no
- * more than later would. When such a share of the limit was freed, it is done at once, which also hands freed memory back to the system;
- * that takes at most a twentieth of the time.
+ * more than later would. When such a share of the limit was freed, it is done at once, which also hands freed memory
+ * back to the system; that takes at most a twentieth of the time.
  */
 const COLLECT_FROM = 32 * 2 ** 20;
 const COLLECT_EVERY = 6 * 2 ** 20;

@@ -6,7 +6,8 @@
  * the channels whose cells came here are paused. Control messages that found no room are *owed* and go first. Words
  * of a slot: KIND, row, generation, attempt, then three more by kind.
  * - CELL: to (row, generation); payload is the cell.
- * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2 body.
+ * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2
+ *   body.
  * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
  * - LEG_QUEUE_FULL: to (row, generation, attempt), before the LEG_DESTROY: the queue away from the client was full.

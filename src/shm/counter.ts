@@ -161,7 +161,8 @@ export const COUNTER_NAMES = [
   'oom_links_closed',
   // Turns in which so many connected that the rest had to wait for the next.
   'listeners_paused',
-  // Links refused to addresses, and to IPv6 prefixes, that are marked or have too many; marks made; no room to watch one.
+  // Links refused to addresses, and to IPv6 prefixes, that are marked or have too many; marks made; no room to watch
+  // one.
   'dos_link_refused_marked',
   'dos_link_refused_concurrent',
   'dos_link_refused_net_marked',

@@ -2,9 +2,9 @@
  * What each client address has been up to, over all workers: links it holds, how fast it opens links and makes
  * circuits, and until when it is refused for that.
  *
- * An IPv6 address also counts towards its /64 and its /48, since whoever has one address has at least its /64 and
- * often the /48. A prefix may hold more than one client, so it gets a multiple of an address's allowance (`SHARE`);
- * what is refused to an address is not counted against its prefixes, so that one client alone never marks its neighbours.
+ * An IPv6 address also counts towards its /64 and its /48, since whoever has one address has at least its /64 and often
+ * the /48. A prefix may hold more than one client, so it gets a multiple of an address's allowance (`SHARE`); what is
+ * refused to an address is not counted against its prefixes, so that one client alone never marks its neighbours.
  *
  * Addresses fall by a keyed hash into buckets of sixteen entries with a lock each, as in `address-table`. An entry
  * with links is never given away, so its place (a handle) stays good as long as the link, and needs no second lookup.

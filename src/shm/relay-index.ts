@@ -2,8 +2,9 @@
  * What workers know of the consensus: each relay's advertised addresses, by RSA identity, and which addresses are a
  * relay's or an authority's.
  *
- * One immutable block: rows sorted by identity, then all IPv4 and all IPv6 addresses, sorted, too. Main builds a new one when a consensus arrives and letters it; a worker swaps
- * its reference between batches. Nothing is ever written into a block that a worker holds, so nothing is locked.
+ * One immutable block: rows sorted by identity, then all IPv4 and all IPv6 addresses, sorted, too. Main builds a new
+ * one when a consensus arrives and letters it; a worker swaps its reference between batches. Nothing is ever written
+ * into a block that a worker holds, so nothing is locked.
  */
 import type { Endpoint } from '../bytes/address.ts';
 import { assert } from '../fault.ts';

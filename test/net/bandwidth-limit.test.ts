@@ -3,9 +3,9 @@
  * seconds 5 to 15 is within 5 % of the rate, and HUP changes the rate under way.
  *
  * A busy machine may keep the relay or its peers waiting for a second, which a bucket then makes up for by its burst.
- * So what a bucket allows at most (the rate, a burst, and what sockets held) is asserted of each window, the 5 % of one out of three. It
- * may carry less than 100 MB/s by itself, too: there the 5 % are asserted only when runs without limit, in the same
- * test, before and after, carried clearly more.
+ * So what a bucket allows at most (the rate, a burst, and what sockets held) is asserted of each window, the 5 % of one
+ * out of three. It may carry less than 100 MB/s by itself, too: there the 5 % are asserted only when runs without
+ * limit, in the same test, before and after, carried clearly more.
  */
 import { afterEach, expect, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -3,8 +3,9 @@
  * always starts again, as the same relay, and no file that has its name is half written.
  *
  * Half of the deaths are placed: behind each step on disk of a first start, a rotation, a state write and of a later
- * start, which caches what it fetches and with some relays renews the signing key. The others come from outside at random moments; KILL_NINE_SEED repeats a run.
- * Several relays live and die side by side; each start is at once the proof that the last death did no harm.
+ * start, which caches what it fetches and with some relays renews the signing key. The others come from outside at
+ * random moments; KILL_NINE_SEED repeats a run. Several relays live and die side by side; each start is at once the
+ * proof that the last death did no harm.
  */
 
 import { afterAll, beforeAll, expect, test } from 'bun:test';
