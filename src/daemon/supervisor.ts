@@ -352,6 +352,9 @@ export class Supervisor {
     this.roster.freeLocks(index);
     this.halfOpen.freeLocks(index);
     this.dos.freeLocks(index);
+    // Nor shall they end circuits for memory that is gone, or wait for a link that is.
+    this.memory.dropWorker(index);
+    this.bandwidth.dropWorker(index);
     for (const waiting of this.waiting.values()) {
       waiting.missing.delete(index);
       if (waiting.missing.size === 0) waiting.done();
@@ -376,8 +379,6 @@ export class Supervisor {
     for (const shared of [this.roster, this.halfOpen, this.dos]) {
       while (!shared.dropWorker(index)) await Bun.sleep(DROP_RETRY_MS);
     }
-    this.memory.dropWorker(index);
-    this.bandwidth.dropWorker(index);
     settleDead(this.scoreboard, new Scoreboard(this.shared.scoreboard, index), index);
     this.takeBack(seat);
     if (seat.stillborn > 0) {

@@ -7,9 +7,11 @@ import { Bug } from '../../src/fault.ts';
 import { closeFd, isFault, listenTcpGroup } from '../../src/libc.ts';
 import { type LogRecord, setLogSink, setLogThreshold } from '../../src/log.ts';
 import { AddressTable } from '../../src/shm/address-table.ts';
+import { READ, WRITE } from '../../src/shm/bandwidth.ts';
 import { ConnectVerdict, DosTable } from '../../src/shm/dos-table.ts';
 import type { OnionKeysLetter, WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
+import { Memory, MemoryLedger } from '../../src/shm/memory-ledger.ts';
 import { Roster } from '../../src/shm/roster.ts';
 import { Counter } from '../../src/shm/scoreboard.ts';
 import { lock } from '../../src/shm/spin-lock.ts';
@@ -116,6 +118,21 @@ test('a death detaches the survivors, then a successor comes with fresh rings an
   const board = supervisor.scoreboard;
   expect(board.total(Counter.circuits_created)).toBe(40);
   expect(board.total(Counter.circuits_closed)).toBe(10);
+});
+
+test('with a death its memory counts no more, and nobody waits behind its links, at once', async () => {
+  const { supervisor } = make(2);
+  await supervisor.start();
+  const { memory } = supervisor['shared'];
+  new MemoryLedger(memory, 1).set(Memory.cells, 12_345);
+  const { bandwidth } = supervisor;
+  const nowMs = 1000;
+  for (const direction of [READ, WRITE]) bandwidth.show(direction, 1, 7, 3, nowMs);
+  expect(bandwidth.othersWaiting(READ, 0, nowMs)).toBe(3);
+  supervisor.kill(1);
+  await until(() => count('Worker 1 died') === 1);
+  expect(supervisor.memory.held()).toBe(0);
+  for (const direction of [READ, WRITE]) expect(bandwidth.othersWaiting(direction, 0, nowMs)).toBe(0);
 });
 
 test('two deaths at once, and one of them again before it is ready', async () => {
