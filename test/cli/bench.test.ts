@@ -1,9 +1,12 @@
 /** `onionrelay bench` from outside: tiny loads, what is printed, exit status. */
 import { describe, expect, test } from 'bun:test';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Report } from '../../src/bench/report.ts';
 import { folder, runToEnd } from '../daemon/relay-process.ts';
+import { orPortOf, QUIET_RELAY, startCTor } from '../net/c-tor.ts';
+import { waitUntil } from '../net/network-node.ts';
+import { RelayProcess } from '../net/relay-process.ts';
 
 const PATIENCE_MS = 240_000;
 const TINY = ['--circuits', '8', '--gigabytes', '0.005', '--warm-up', '0.001', '--runs', '1'];
@@ -100,6 +103,48 @@ describe.skipIf(!HAS_TOR)('beside C tor', () => {
       expect(out).toMatch(/^ours \/ C tor /m);
       expect(out).toContain('bound ≤ 50.00: held');
       expect(code).toBe(0);
+    },
+    PATIENCE_MS,
+  );
+});
+
+describe('a relay that runs is loaded by its DataDirectory', () => {
+  const load = async (directory: string, port: number): Promise<void> => {
+    const where = ['--data-directory', directory, '--port', `${port}`];
+    const { code, out, err } = await bench(...TINY, ...where, '--json');
+    expect([code, code === 0 ? '' : err]).toEqual([0, '']);
+    const [run] = (JSON.parse(out) as Report).rows[0]!.runs;
+    expect(run!.check).toMatchObject({ inStep: 8, lost: 0, corrupt: 0 });
+  };
+
+  test(
+    'ours',
+    async () => {
+      const relay = await RelayProcess.start();
+      try {
+        await load(relay.directory, relay.port());
+        relay.assertWell();
+      } finally {
+        await relay.stop();
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test.skipIf(!HAS_TOR)(
+    'C tor',
+    async () => {
+      const tor = await startCTor(QUIET_RELAY);
+      try {
+        const port = await orPortOf(tor);
+        const files = ['fingerprint', 'fingerprint-ed25519', 'keys/secret_onion_key_ntor'];
+        await waitUntil('its files', PATIENCE_MS, () =>
+          files.every((name) => existsSync(join(tor.directory, name))),
+        );
+        await load(tor.directory, port);
+      } finally {
+        await tor.stop();
+      }
     },
     PATIENCE_MS,
   );
