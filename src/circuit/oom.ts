@@ -59,10 +59,13 @@ const COLLECT_EVERY = 6 * 2 ** 20;
 const COLLECT_FREED_SHARE = 1 / 16;
 const COLLECT_COST_FACTOR = 20;
 
-/** A queue's place in the ranking is one number: sixteenths of a millisecond of age, then the row. */
-const ROW_RANGE = 2 ** 20;
+/**
+ * A queue's place in the ranking is one number of 53 bits: sixteenths of a millisecond of age (past 37 hours all are
+ * equally old), then the row. Rows of legs that other workers' circuits have here are not bounded by ours.
+ */
+const ROW_RANGE = 2 ** 22;
 const TICKS_PER_MS = 16;
-const AGE_MAX = 2 ** 33 - 1;
+const AGE_MAX = 2 ** 31 - 1;
 
 /** The part of one worker in keeping memory bounded. */
 export class Oom {

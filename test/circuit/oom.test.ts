@@ -297,6 +297,23 @@ describe('links that take nothing', () => {
   });
 });
 
+test('a place in the ranking holds any age and any row', () => {
+  const { oom } = new Rig().plane;
+  oom['rankedMs'] = 1e12;
+  const ages = [0, 0.0625, 1500.5, 36 * 3_600_000, 30 * 86_400_000];
+  const keys = ages.flatMap((age) => [3, 2_500_000].map((row) => oom['keyOf'](row, 1e12 - age)));
+  expect(keys.every(Number.isSafeInteger)).toBe(true);
+  expect(keys.map((key) => key % 2 ** 22)).toEqual(ages.flatMap(() => [3, 2_500_000]));
+  expect(
+    keys
+      .filter((_, i) => i % 2 === 0)
+      .slice(0, 4)
+      .map((key) => 1e12 - oom['sinceOf'](key)),
+  ).toEqual(ages.slice(0, 4));
+  // The oldest come first.
+  expect(keys.toSorted((a, b) => a - b)[0]).toBe(keys[8]!);
+});
+
 test('links that ask and do not listen go before any circuit', () => {
   const scene = new Scene();
   const [patient, hoarder] = [scene.client(0), scene.client(0)];
