@@ -80,6 +80,25 @@ export function copyCell(bytes: Uint8Array, at: number, to: Uint8Array, toAt: nu
   copyBytes.call(bytes, to, toAt, at, at + CELL_BYTES);
 }
 
+/** Copy the relay body at `at` to `toAt` of another buffer. */
+export function copyBody(bytes: Uint8Array, at: number, to: Uint8Array, toAt: number): void {
+  copyBytes.call(bytes, to, toAt, at, at + BODY_BYTES);
+}
+
+/** Put a cell together at `toAt`: header, and the body at `bodyAt` of another buffer. */
+export function joinCell(
+  circId: number,
+  command: number,
+  body: Uint8Array,
+  bodyAt: number,
+  to: Uint8Array,
+  toAt: number,
+): void {
+  setCircId(to, toAt, circId);
+  to[toAt + COMMAND_AT] = command;
+  copyBytes.call(body, to, toAt + BODY_AT, bodyAt, bodyAt + BODY_BYTES);
+}
+
 /** Make a fixed-length cell of 514 new bytes; the body is padded with zeros. */
 export function buildCell(circId: number, command: number, body: Uint8Array): Uint8Array {
   const cell = new Uint8Array(CELL_BYTES);

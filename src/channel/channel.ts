@@ -9,7 +9,7 @@
  * Who calls: `channel/tls` (or the simulator) with bytes and events, `circuit/` with cells to send.
  */
 import { NO_SLOT, type Slab } from '../bytes/slab.ts';
-import { CELL_BYTES, copyCell } from '../cell/cell.ts';
+import { CELL_BYTES, copyCell, joinCell } from '../cell/cell.ts';
 import { type ActiveLegs, NO_LEGS } from './active-legs.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Wire } from './wire.ts';
@@ -41,10 +41,12 @@ export const CONTROL_QUEUE_CELLS_MAX = 4096;
 /** Takes cells in: implemented by `circuit/`, set once when the worker is put together. */
 export interface CellSink {
   /**
-   * Take one circuit cell of an open channel. `bytes` are the receiver's to change until this returns.
+   * Take one circuit cell of an open channel. `bytes` are the receiver's until `onChunkEnd`.
    * `command` is one of the fixed-length circuit commands.
    */
   onCell(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void;
+  /** No cell of this buffer comes any more: those of them that are still to be looked at must be, now. */
+  onChunkEnd(): void;
   /** The channel finished its handshake. */
   onChannelOpen(channel: Channel): void;
   /** The channel is gone, or never came up. Called exactly once for each channel. */
@@ -184,12 +186,26 @@ export class Channel implements ActiveLegs {
 
   /** Copy one cell into staging. Only on an open channel that is not congested. */
   put(bytes: Uint8Array, at: number): void {
+    copyCell(bytes, at, this.stageOfCell(), this.stagedTo);
+    this.onStaged();
+  }
+
+  /** Put a cell together in staging, whose body is at `at` of `body`. Only on an open channel that is not congested. */
+  putBody(circId: number, command: number, body: Uint8Array, at: number): void {
+    joinCell(circId, command, body, at, this.stageOfCell(), this.stagedTo);
+    this.onStaged();
+  }
+
+  private stageOfCell(): Uint8Array {
     if (this.stage === null) {
       this.stage = this.shared.staging.take();
       this.stagedFrom = 0;
       this.stagedTo = 0;
     }
-    copyCell(bytes, at, this.stage, this.stagedTo);
+    return this.stage;
+  }
+
+  private onStaged(): void {
     this.stagedTo += CELL_BYTES;
     if (this.stagedTo >= FLUSH_BYTES) this.flush();
     else if (!this.dirty) {

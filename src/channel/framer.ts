@@ -13,8 +13,10 @@ import { type Channel, OPEN } from './channel.ts';
 
 /** What the framer hands cells to. */
 export interface CellReceiver {
-  /** One fixed-length cell at `at`; the bytes may be changed until this returns. */
+  /** One fixed-length cell at `at`; the bytes are the receiver's until `onChunkEnd`. */
   onFixedCell(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void;
+  /** The buffer of the cells before changes hands. */
+  onChunkEnd(): void;
   /** The header of a variable-length cell whose body will be skipped. */
   onVariableCell(channel: Channel, command: number): void;
 }
@@ -29,8 +31,13 @@ export class Framer {
     this.carries = carries;
   }
 
-  /** Take a chunk that the caller gives away: cells are changed in place. */
+  /** Take a chunk that the caller gives away. */
   feed(channel: Channel, chunk: Uint8Array): void {
+    this.cut(channel, chunk);
+    this.receiver.onChunkEnd();
+  }
+
+  private cut(channel: Channel, chunk: Uint8Array): void {
     const end = chunk.length;
     let at = 0;
     if (channel.skipBytes > 0) {
@@ -99,6 +106,7 @@ export class Framer {
     channel.carry = null;
     channel.carryBytes = 0;
     this.receiver.onFixedCell(channel, command, getCircId(carry, 0), carry, 0);
+    this.receiver.onChunkEnd();
     this.carries.give(carry);
     return at;
   }

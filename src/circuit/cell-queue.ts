@@ -10,7 +10,7 @@
  * (refillRing) to drain.
  */
 import { NO_SLOT } from '../bytes/slab.ts';
-import { copyCell, setCircId } from '../cell/cell.ts';
+import { copyCell, joinCell, setCircId } from '../cell/cell.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import { addActive, demoteFirst, removeActive } from '../channel/active-legs.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
@@ -48,6 +48,40 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
     plane.counters.add(Counter.ring_full, 1);
   }
   return park(plane, leg, bytes, at, ring);
+}
+
+/** As `sendCell`, for a cell of this command whose body is at `at` of `body`. */
+export function sendBody(
+  plane: CircuitPlane,
+  leg: number,
+  command: number,
+  body: Uint8Array,
+  at: number,
+): boolean {
+  const table = plane.table;
+  const port = table.port[leg]!;
+  let ring: RingPort | null = null;
+  if (port >= 0) {
+    const channel = plane.channels.bySlot[port]!;
+    if (!channel.congested) {
+      table.sent[leg]! += plane.ewma.weight;
+      channel.putBody(table.id[leg]!, command, body, at);
+      return true;
+    }
+  } else {
+    ring = plane.ports[portWorker(port)]!;
+    if (!ring.congested) {
+      const generation = table.peerGeneration[leg]!;
+      if (ring.putBody(table.id[leg]!, generation, table.attempt[leg >> 1]!, command, body, at)) {
+        table.sent[leg]! += plane.ewma.weight;
+        return true;
+      }
+      ring.congested = true;
+      plane.counters.add(Counter.ring_full, 1);
+    }
+  }
+  joinCell(table.id[leg]!, command, body, at, plane.scratch, 0);
+  return park(plane, leg, plane.scratch, 0, ring);
 }
 
 /** Queue a cell that its port does not take now; `ring` is that port if it is a ring. */

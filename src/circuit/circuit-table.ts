@@ -70,6 +70,9 @@ export class CircuitTable implements LegPriority {
   sent: Float64Array;
   turn: Float64Array;
   heapAt: Int32Array;
+  /** First and last of a leg's cells in `relay-batch`; the first is -1 while there is none. */
+  batchFirst: Int32Array;
+  batchLast: Int32Array;
   chainNext: Int32Array;
   chainPrev: Int32Array;
 
@@ -106,6 +109,8 @@ export class CircuitTable implements LegPriority {
     this.sent = new Float64Array(legs);
     this.turn = new Float64Array(legs);
     this.heapAt = new Int32Array(legs).fill(-1);
+    this.batchFirst = new Int32Array(legs).fill(-1);
+    this.batchLast = new Int32Array(legs);
     this.chainNext = new Int32Array(legs).fill(-1);
     this.chainPrev = new Int32Array(legs).fill(-1);
     this.freeRow = new Int32Array(capacity);
@@ -140,6 +145,8 @@ export class CircuitTable implements LegPriority {
     this.layer[row] = null;
     this.setPendingCreate(row, null);
     this.generation[row] = (this.generation[row]! + 1) >>> 0;
+    this.batchFirst[row * 2] = -1;
+    this.batchFirst[row * 2 + 1] = -1;
     this.freeRow[this.freeCount++] = row;
     this.count--;
   }
@@ -233,6 +240,8 @@ export class CircuitTable implements LegPriority {
     this.sent = grown(this.sent, new Float64Array(legs));
     this.turn = grown(this.turn, new Float64Array(legs));
     this.heapAt = grown(this.heapAt, new Int32Array(legs).fill(-1));
+    this.batchFirst = grown(this.batchFirst, new Int32Array(legs).fill(-1));
+    this.batchLast = grown(this.batchLast, new Int32Array(legs));
     this.chainNext = grown(this.chainNext, new Int32Array(legs).fill(-1));
     this.chainPrev = grown(this.chainPrev, new Int32Array(legs).fill(-1));
     const free = new Int32Array(after);

@@ -16,7 +16,7 @@ import { closeCircuitsOf, onDestroy, sendDestroy } from './close.ts';
 import { cellBody, onCreate2, onCreateFast } from './create.ts';
 import { settleWaiting, takeCreated2 } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
-import { onRelayCell } from './relay-cell.ts';
+import { onRelayCell, serveRelayCells } from './relay-cell.ts';
 
 /** The circuit plane as channels see it. */
 export class Circuits implements CellSink, CellSource {
@@ -34,6 +34,7 @@ export class Circuits implements CellSink, CellSource {
       else onRelayCell(plane, leg, bytes, at);
       return;
     }
+    serveRelayCells(plane);
     try {
       this.onControl(channel, command, circId, bytes, at);
     } catch (error) {
@@ -42,6 +43,10 @@ export class Circuits implements CellSink, CellSource {
       plane.counters.add(Counter.circuit_create_malformed, 1);
       sendDestroy(plane, channel, circId, DestroyReason.PROTOCOL);
     }
+  }
+
+  onChunkEnd(): void {
+    serveRelayCells(this.plane);
   }
 
   private onControl(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void {

@@ -34,6 +34,8 @@ export function closeLeg(plane: CircuitPlane, leg: number, reason: number): void
   const table = plane.table;
   const port = table.port[leg]!;
   if (port === NO_PORT) return;
+  // What came over it and is not served yet goes with it.
+  table.batchFirst[leg] = -1;
   dropQueue(plane, leg);
   if (port >= 0) {
     const channel = plane.channels.bySlot[port]!;

@@ -17,6 +17,7 @@ import type { Fifo } from './fifo.ts';
 import type { OnionQueue } from './onion-queue.ts';
 import type { Oom } from './oom.ts';
 import type { RandomPool } from './random-pool.ts';
+import type { BatchServer, RelayBatch } from './relay-batch.ts';
 import type { RingPort } from './ring-port.ts';
 
 /** The keys that CREATE2 is answered with. */
@@ -60,6 +61,8 @@ export interface CircuitPlane {
   readonly channels: ChannelTable;
   readonly parked: Slab;
   readonly ewma: Ewma;
+  /** Relay cells that are found and not served yet; empty between chunks. */
+  readonly batch: RelayBatch;
   /** Rings to and from each other worker, by worker number; null for ourselves and for dead workers. */
   readonly ports: (RingPort | null)[];
   readonly roster: Roster;
@@ -77,6 +80,7 @@ export interface CircuitPlane {
   keys: CircuitKeys;
   options: WorkerOptions;
   relayIndex: RelayIndex;
+  relayCells: BatchServer;
   edge: Edge;
   dial: Dial;
   /** Monotonic milliseconds, read once per batch. */

@@ -3,6 +3,7 @@
  *
  * A malformed message or a violation closes its circuit, is counted, and loses nothing else.
  */
+import { BODY_BYTES } from '../cell/cell.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import {
   DATA_AT,
@@ -27,8 +28,10 @@ export function onRecognised(
   at: number,
 ): void {
   const generation = plane.table.generation[row]!;
+  // What a cipher gives is a Buffer, whose `slice` would copy nothing.
+  const body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, BODY_BYTES);
   try {
-    dispatch(plane, row, early, bytes, at);
+    dispatch(plane, row, early, body, 0);
   } catch (error) {
     let reason: number;
     if (error instanceof Malformed) {

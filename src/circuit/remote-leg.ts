@@ -14,8 +14,11 @@ import { NEXT, NO_LEG, OWNED, PREV, ringPort } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING } from './close.ts';
 import { onLegReady, onOpenLeg, takeCreated2 } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
-import { onRelayCell } from './relay-cell.ts';
+import { onRelayCell, serveRelayCells } from './relay-cell.ts';
 import { type RingPort, WORD } from './ring-port.ts';
+
+/** Slots are given back so many at a time, once the cells in them are served. */
+const RELEASE_EVERY = 1024;
 
 /** Take at most `max` slots out of the ring from one worker. Returns how many were taken. */
 export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): number {
@@ -27,8 +30,13 @@ export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): 
     takeSlot(plane, port, offset);
     ring.advance();
     taken++;
+    if ((taken & (RELEASE_EVERY - 1)) === 0) {
+      serveRelayCells(plane);
+      ring.release();
+    }
   }
   if (taken > 0) {
+    serveRelayCells(plane);
     plane.counters.add(Counter.cells_ring_received, taken);
     ring.release();
   }
@@ -51,10 +59,15 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
     const bytes = port.incoming.u8;
     const at = offset + SLOT_HEADER_BYTES;
     const command = getCommand(bytes, at);
-    if (command === Command.RELAY || command === Command.RELAY_EARLY) onRelayCell(plane, leg, bytes, at);
-    else takeCreated2(plane, row, bytes, at);
+    if (command === Command.RELAY || command === Command.RELAY_EARLY) {
+      onRelayCell(plane, leg, bytes, at);
+    } else {
+      serveRelayCells(plane);
+      takeCreated2(plane, row, bytes, at);
+    }
     return;
   }
+  serveRelayCells(plane);
   if (kind === SlotKind.OPEN_LEG) {
     const at = offset + SLOT_HEADER_BYTES;
     const create = port.incoming.u8.slice(at, at + words[w + 6]!);

@@ -13,7 +13,7 @@
  * - LEG_QUEUE_FULL: to (row, generation, attempt), before the LEG_DESTROY: the queue away from the client was full.
  * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
  */
-import { copyCell } from '../cell/cell.ts';
+import { copyCell, joinCell } from '../cell/cell.ts';
 import { type ActiveLegs, NO_LEGS } from '../channel/active-legs.ts';
 import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 import { Fifo } from './fifo.ts';
@@ -69,19 +69,42 @@ export class RingPort implements ActiveLegs {
 
   /** Copy a cell to the other worker's row. False when the ring is full. */
   putCell(row: number, generation: number, attempt: number, bytes: Uint8Array, at: number): boolean {
+    const offset = this.slotOfCell(row, generation, attempt);
+    if (offset < 0) return false;
+    copyCell(bytes, at, this.outgoing.u8, offset);
+    this.outgoing.commit();
+    return true;
+  }
+
+  /** Put a cell together for the other worker's row, whose body is at `at` of `body`. False when the ring is full. */
+  putBody(
+    row: number,
+    generation: number,
+    attempt: number,
+    command: number,
+    body: Uint8Array,
+    at: number,
+  ): boolean {
+    const offset = this.slotOfCell(row, generation, attempt);
+    if (offset < 0) return false;
+    joinCell(0, command, body, at, this.outgoing.u8, offset);
+    this.outgoing.commit();
+    return true;
+  }
+
+  /** Reserve a slot for a cell and write its header. Returns where the cell goes, or -1 when the ring is full. */
+  private slotOfCell(row: number, generation: number, attempt: number): number {
     const ring = this.outgoing;
     const offset = ring.reserve(false);
-    if (offset < 0) return false;
+    if (offset < 0) return -1;
     const words = ring.u32;
     const w = offset >> 2;
     words[w] = SlotKind.CELL;
     words[w + 1] = row;
     words[w + 2] = generation;
     words[w + 3] = attempt;
-    copyCell(bytes, at, ring.u8, offset + SLOT_HEADER_BYTES);
-    ring.commit();
     this.unpublished = true;
-    return true;
+    return offset + SLOT_HEADER_BYTES;
   }
 
   /** Ask the other worker to open a leg, now or as soon as there is room. `create` is kept until then. */

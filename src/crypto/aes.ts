@@ -25,6 +25,11 @@ export function createAesCtr(key: Uint8Array): AesCtr {
   return createCipheriv(key.length === 16 ? 'aes-128-ctr' : 'aes-256-ctr', key, ZERO_IV);
 }
 
+/** XOR the next `length` bytes of the keystream onto those from `at`, into a new buffer. */
+export function withKeystream(cipher: AesCtr, bytes: Uint8Array, at: number, length: number): Uint8Array {
+  return cipher.update(bytes.subarray(at, at + length));
+}
+
 /** XOR the next `length` bytes of the keystream onto `bytes` from `at`, in place. */
 export function applyKeystream(cipher: AesCtr, bytes: Uint8Array, at: number, length: number): void {
   bytes.set(cipher.update(bytes.subarray(at, at + length)), at);

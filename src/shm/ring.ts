@@ -39,9 +39,11 @@ export const SLOT_STRIDE = 576;
 
 /** The producer publishes at least this often, so that the consumer never waits for a whole chunk. */
 const PUBLISH_CELLS = 64;
+/** Cells that wake a sleeping reader before the producer's turn ends: each wake-up is a turn of the reader's. */
+const BELL_CELLS = 1024;
 /** All rings of the process together. */
 const RINGS_BYTES = 64 * 1024 * 1024;
-const SLOTS_MAX = 2048;
+const SLOTS_MAX = 16384;
 const SLOTS_MIN = 4;
 
 /** Each index and flag has a cache line of its own, so that the two sides do not fight over one. */
@@ -74,11 +76,11 @@ export class Ring {
   readonly #cellSlots: number;
   readonly #readerBell: Doorbell | null;
   readonly #writerBell: Doorbell | null;
-  readonly #releaseEvery: number;
 
   /** Producer: next slot to fill, and how many of those before it are not published yet. */
   #head: number;
   #staged = 0;
+  #unrung = 0;
   #knownTail: number;
   /** Consumer: next slot to read, and how many of those before it are not given back yet. */
   #tail: number;
@@ -115,7 +117,6 @@ export class Ring {
     assert(sab.byteLength === Ring.bytes(this.capacity), 'ring: buffer not made by Ring.create');
     this.#mask = this.capacity - 1;
     this.#cellSlots = this.capacity - Math.max(1, this.capacity >> 3);
-    this.#releaseEvery = Math.min(PUBLISH_CELLS, Math.max(1, this.capacity >> 2));
     this.#readerBell = readerBell;
     this.#writerBell = writerBell;
     this.#head = Atomics.load(this.#words, HEAD_WORD);
@@ -133,7 +134,7 @@ export class Ring {
     if (((this.#head - this.#knownTail) | 0) >= limit) {
       this.#knownTail = Atomics.load(this.#words, TAIL_WORD);
       if (((this.#head - this.#knownTail) | 0) >= limit) {
-        if (this.#staged > 0) this.publish();
+        this.publish();
         return -1;
       }
     }
@@ -144,15 +145,28 @@ export class Ring {
   commit(): void {
     this.#head = (this.#head + 1) | 0;
     this.#staged++;
-    if (this.#staged >= PUBLISH_CELLS) this.publish();
+    if (this.#staged >= PUBLISH_CELLS) this.#show();
   }
 
   /** Producer: show all committed slots and wake the reader if it sleeps. Returns whether it was asleep. */
   publish(): boolean {
-    if (this.#staged === 0) return false;
+    if (this.#staged > 0) {
+      this.#staged = 0;
+      Atomics.store(this.#words, HEAD_WORD, this.#head);
+    } else if (this.#unrung === 0) return false;
+    this.#unrung = 0;
+    return this.#readerBell === null ? false : this.#readerBell.ring();
+  }
+
+  /** Producer: show what is committed; the reader is woken only once so much came that it should not wait for a turn's end. */
+  #show(): void {
+    this.#unrung += this.#staged;
     this.#staged = 0;
     Atomics.store(this.#words, HEAD_WORD, this.#head);
-    return this.#readerBell === null ? false : this.#readerBell.ring();
+    if (this.#unrung >= BELL_CELLS) {
+      this.#unrung = 0;
+      if (this.#readerBell !== null) this.#readerBell.ring();
+    }
   }
 
   /** Producer: slots committed but not shown yet. */
@@ -184,7 +198,6 @@ export class Ring {
   advance(): void {
     this.#tail = (this.#tail + 1) | 0;
     this.#unreleased++;
-    if (this.#unreleased >= this.#releaseEvery) this.release();
   }
 
   /** Consumer: give all finished slots back and wake a producer that asked for space. Returns whether one did. */

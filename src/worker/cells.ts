@@ -63,6 +63,10 @@ export class CellDispatch implements CellReceiver {
     this.counters.add(Counter.channel_bad_padding_negotiate, 1);
   }
 
+  onChunkEnd(): void {
+    this.sink.onChunkEnd();
+  }
+
   onVariableCell(channel: Channel, command: number): void {
     if (command === Command.VPADDING) {
       this.counters.add(Counter.channel_padding_received, 1);
@@ -74,6 +78,8 @@ export class CellDispatch implements CellReceiver {
     }
     // A second handshake on an open link.
     this.counters.add(Counter.channel_unexpected_cell, 1);
-    if (channel.state === OPEN) this.closeChannel(channel);
+    if (channel.state !== OPEN) return;
+    this.sink.onChunkEnd();
+    this.closeChannel(channel);
   }
 }

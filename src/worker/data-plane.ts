@@ -27,6 +27,8 @@ import { OnionQueue } from '../circuit/onion-queue.ts';
 import { Oom } from '../circuit/oom.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import type { RandomPool } from '../circuit/random-pool.ts';
+import { RelayBatch } from '../circuit/relay-batch.ts';
+import { RelayCells } from '../circuit/relay-cell.ts';
 import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
 import { RefusingEdge } from '../edge/edge.ts';
@@ -110,6 +112,7 @@ export class DataPlane {
     const { counters, random, options, roster } = config;
     this.wheel = new TimerWheel(TIMER_TICK_MS, config.clock());
     this.plane = this.makePlane();
+    this.plane.relayCells = new RelayCells(this.plane);
     this.circuits = new Circuits(this.plane);
     this.throttle = new Throttle(
       {
@@ -175,6 +178,7 @@ export class DataPlane {
       channels: this.channels,
       parked: new Slab(CELL_BYTES),
       ewma: new Ewma(config.clock()),
+      batch: new RelayBatch(),
       ports,
       roster: config.roster,
       counters: config.counters,
@@ -197,6 +201,7 @@ export class DataPlane {
       relayIndex: config.relayIndex,
       // Set right after the plane, which both of them hold.
       edge: { onMessage: () => {}, onCircuitClosed: () => {} },
+      relayCells: { serveBodies: () => false, passCell: () => false },
       dial: () => null,
       nowMs: config.clock(),
       hibernating: false,

@@ -17,6 +17,8 @@ interface Seen {
 function setup(onCell: (channel: Channel, seen: Seen) => void = () => {}) {
   const carries = new BufferPool(CELL_BYTES, 4);
   const seen: Seen[] = [];
+  /** How many cells had come at each end of a buffer. */
+  const ended: number[] = [];
   const channel = new Channel(0, 0, {} as ChannelShared, false, new Uint8Array(4), 1);
   channel.state = OPEN;
   const framer = new Framer(
@@ -28,6 +30,9 @@ function setup(onCell: (channel: Channel, seen: Seen) => void = () => {}) {
         bytes.fill(0xee, at, at + CELL_BYTES);
         onCell(channel, one);
       },
+      onChunkEnd() {
+        ended.push(seen.length);
+      },
       onVariableCell(_, command) {
         seen.push({ command, circId: -1, first: -1, last: -1 });
         onCell(channel, seen[seen.length - 1]!);
@@ -35,7 +40,7 @@ function setup(onCell: (channel: Channel, seen: Seen) => void = () => {}) {
     },
     carries,
   );
-  return { carries, seen, channel, framer };
+  return { carries, seen, ended, channel, framer };
 }
 
 function stream(random: () => number, count: number): { bytes: Uint8Array; expected: Seen[] } {
@@ -104,4 +109,15 @@ describe('Framer', () => {
     expect(seen).toEqual([]);
     expect(channel.carry).toBe(null);
   });
+});
+
+test('the end of each buffer is told after its last cell, also of a carried one', () => {
+  const { framer, channel, seen, ended } = setup();
+  const stream = new Uint8Array(3 * CELL_BYTES);
+  for (let i = 0; i < 3; i++) stream.set(buildCell(i + 1, Command.RELAY, new Uint8Array(0)), i * CELL_BYTES);
+  framer.feed(channel, stream.slice(0, CELL_BYTES + 100));
+  expect([seen.length, ended]).toEqual([1, [1]]);
+  framer.feed(channel, stream.slice(CELL_BYTES + 100));
+  // The cell that was cut in two lay in a buffer of its own.
+  expect([seen.length, ended]).toEqual([3, [1, 2, 3]]);
 });

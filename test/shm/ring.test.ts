@@ -196,7 +196,7 @@ test('all rings together fit 64 MB at any number of workers', () => {
     expect(slots).toBeGreaterThanOrEqual(4);
     expect(workers * (workers - 1) * Ring.bytes(slots)).toBeLessThanOrEqual(64 * 2 ** 20);
   }
-  expect(slotsPerRing(2)).toBe(2048);
+  expect(slotsPerRing(2)).toBe(16_384);
   expect(slotsPerRing(8)).toBe(2048);
   expect(slotsPerRing(16)).toBe(256);
   expect(slotsPerRing(64)).toBe(16);

@@ -2,8 +2,8 @@
  * What a relay, and a client, do to relay cells of one circuit, whatever the cipher suite.
  *
  * The circuit folder holds one `RelayLayer` per circuit and calls it for every cell; a client holds one
- * `ClientLayer` per hop. `at` is always the offset of the 509-byte relay body in `bytes`; everything happens in
- * place. Cells of one direction must pass in the order in which they travel: each call moves a keystream.
+ * `ClientLayer` per hop. `at` is always the offset of the 509-byte relay body in `bytes`; unless said otherwise
+ * everything happens in place. Cells of one direction must pass in the order in which they travel: each call moves a keystream.
  * @source tor-spec "Routing relay cells"
  */
 
@@ -18,6 +18,15 @@ export interface RelayLayer {
   decryptForward(bytes: Uint8Array, at: number): number;
   /** Encrypt a cell from the next hop, on its way to the client. */
   encryptBackward(bytes: Uint8Array, at: number): void;
+  /**
+   * Decrypt `bodies` bodies from the client that stand one behind the other, into a new buffer, which the caller owns.
+   * A call costs more than a body: several at once cost much less than one by one.
+   */
+  decryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array;
+  /** Tell for whom a body is that `decryptBodies` gave: `PASS` or `RECOGNISED`. In order, each once. */
+  recogniseForward(bytes: Uint8Array, at: number): number;
+  /** Encrypt `bodies` bodies on their way to the client, as `decryptBodies` decrypts them. */
+  encryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array;
   /** Seal and encrypt a message of our own; its digest field must be zero. */
   originateBackward(bytes: Uint8Array, at: number): void;
   /** The tag of the last cell that was recognised, which a SENDME for it must carry. Owned by the layer. */

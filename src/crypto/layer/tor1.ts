@@ -13,7 +13,7 @@
 import { BODY_BYTES } from '../../cell/cell.ts';
 import { DIGEST_AT, RECOGNIZED_AT } from '../../cell/relay-message.ts';
 import { assert } from '../../fault.ts';
-import { type AesCtr, applyKeystream, createAesCtr } from '../aes.ts';
+import { type AesCtr, applyKeystream, createAesCtr, withKeystream } from '../aes.ts';
 import { SHA1_BYTES } from '../digest.ts';
 import { RunningSha1 } from '../running-sha1.ts';
 import { type ClientLayer, PASS, RECOGNISED, type RelayLayer } from './layer.ts';
@@ -37,6 +37,10 @@ class Direction {
 
   crypt(bytes: Uint8Array, at: number): void {
     applyKeystream(this.#cipher, bytes, at, BODY_BYTES);
+  }
+
+  cryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array {
+    return withKeystream(this.#cipher, bytes, at, bodies * BODY_BYTES);
   }
 
   /** Put the digest of everything sealed so far, and of this body, into its digest field. */
@@ -93,6 +97,18 @@ export class Tor1Layer implements RelayLayer {
 
   encryptBackward(bytes: Uint8Array, at: number): void {
     this.#backward.crypt(bytes, at);
+  }
+
+  decryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array {
+    return this.#forward.cryptBodies(bytes, at, bodies);
+  }
+
+  recogniseForward(bytes: Uint8Array, at: number): number {
+    return this.#forward.recognise(bytes, at);
+  }
+
+  encryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array {
+    return this.#backward.cryptBodies(bytes, at, bodies);
   }
 
   originateBackward(bytes: Uint8Array, at: number): void {

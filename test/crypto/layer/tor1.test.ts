@@ -175,3 +175,46 @@ describe('tor1', () => {
     }
   });
 });
+
+test('bodies that pass together are what they would be one by one, either way', () => {
+  const keys = hopKeys[0]!;
+  const bodies = shake256(vector('seed'), 7 * BODY);
+  const [alone, together] = [new Tor1Layer(keys), new Tor1Layer(keys)];
+  for (const count of [1, 2, 4]) {
+    const backward = together.encryptBodies(bodies, BODY, count);
+    const forward = together.decryptBodies(bodies, BODY, count);
+    expect([backward.length, forward.length]).toEqual([count * BODY, count * BODY]);
+    for (let i = 0; i < count; i++) {
+      const body = bodies.slice((i + 1) * BODY, (i + 2) * BODY);
+      alone.encryptBackward(body, 0);
+      expect(Buffer.compare(backward.subarray(i * BODY, (i + 1) * BODY), body)).toBe(0);
+    }
+    for (let i = 0; i < count; i++) {
+      const body = bodies.slice((i + 1) * BODY, (i + 2) * BODY);
+      alone.decryptForward(body, 0);
+      expect(Buffer.compare(forward.subarray(i * BODY, (i + 1) * BODY), body)).toBe(0);
+    }
+  }
+});
+
+test('of bodies that came together each own one is recognised in its turn', () => {
+  const keys = hopKeys[0]!;
+  const [client, relay] = [new Tor1ClientLayer(keys), new Tor1Layer(keys)];
+  const bytes = new Uint8Array(3 * BODY);
+  for (let i = 0; i < 3; i++) {
+    bytes.set(message(i + 1).subarray(AT, AT + BODY), i * BODY);
+    if (i === 1) {
+      // A stranger's: this hop only takes its layer off.
+      bytes.fill(0xab, i * BODY, (i + 1) * BODY);
+      client.encryptForward(bytes, i * BODY);
+    } else {
+      client.originateForward(bytes, i * BODY);
+    }
+  }
+  const plain = relay.decryptBodies(bytes, 0, 3);
+  expect([0, 1, 2].map((i) => relay.recogniseForward(plain, i * BODY))).toEqual([
+    RECOGNISED,
+    PASS,
+    RECOGNISED,
+  ]);
+});
