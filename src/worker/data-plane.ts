@@ -52,7 +52,7 @@ const RING_SLOTS_PER_TURN = 1024;
  * that come wait for a few of them only, and two thirds of the thread stay for relaying.
  */
 const ONION_SHARE = 0.5;
-const ONION_LEAST_MS = 0.25;
+const ONION_LEAST_MS = 1;
 const ONION_MOST_MS = 2;
 const TIMER_TICK_MS = 100;
 const SWEEP_MS = 1000;

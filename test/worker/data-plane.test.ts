@@ -54,7 +54,7 @@ test('bytes are counted in and out', () => {
 });
 
 test('handshakes take a part of what a turn costs, so that cells wait for a few of them only', () => {
-  expect(onionBudgetMs(0)).toBe(0.25);
-  expect(onionBudgetMs(2)).toBe(1);
+  expect(onionBudgetMs(0)).toBe(1);
+  expect(onionBudgetMs(3)).toBe(1.5);
   expect(onionBudgetMs(50)).toBe(2);
 });
