@@ -244,7 +244,7 @@ export class NetworkNode {
       ...(this.plan.ipv6 === true ? [`ORPort [::1]:${this.orPort6}`] : []),
       'ContactInfo nobody@example.com',
       ...(this.plan.role === 'authority' ? authorityLines(this.dirPort) : []),
-      ...(this.plan.role === 'exit' ? ['ExitRelay 1', 'ExitPolicy accept *:*'] : []),
+      ...(this.plan.role === 'exit' ? ['ExitRelay 1', 'ExitPolicy accept *:*', 'RefuseUnknownExits 0'] : []),
       ...(this.plan.software === 'onionrelay' ? ['NumCPUs 2'] : []),
     ];
   }

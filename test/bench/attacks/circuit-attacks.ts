@@ -125,9 +125,9 @@ export class CreateGarbage extends Hosing {
         });
         filled = true;
       }
-      // Two of three get new ids; the others stay in use, zero, or of the wrong half.
+      // Three of four, of every body, get new ids; the others stay in use, zero, or of the wrong half.
       for (let at = 0, index = 0; at < buffer.length; at += CELL_BYTES, index++) {
-        if (index % 3 > 0) setCircId(buffer, at, (0x80000000 | state.next++) >>> 0);
+        if (index % 4 > 0) setCircId(buffer, at, (0x80000000 | state.next++) >>> 0);
       }
     };
   }
