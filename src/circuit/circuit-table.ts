@@ -51,6 +51,8 @@ export class CircuitTable implements LegPriority {
   attempt: Uint32Array;
   createdMs: Float64Array;
   layer: (RelayLayer | null)[];
+  /** Cells per SENDME, as congestion control was negotiated; 0 without it. */
+  ccSendmeInc: Uint8Array;
   /** CREATE2 body that waits for the next channel; `setPendingCreate` writes it. */
   pendingCreate: (Uint8Array | null)[];
   /** Bytes of all of them. */
@@ -96,6 +98,7 @@ export class CircuitTable implements LegPriority {
     this.attempt = new Uint32Array(capacity);
     this.createdMs = new Float64Array(capacity);
     this.deadlineMs = new Float64Array(capacity);
+    this.ccSendmeInc = new Uint8Array(capacity);
     this.layer = new Array<RelayLayer | null>(capacity).fill(null);
     this.pendingCreate = new Array<Uint8Array | null>(capacity).fill(null);
     const legs = capacity * 2;
@@ -132,6 +135,7 @@ export class CircuitTable implements LegPriority {
     this.attempt[row] = 0;
     this.createdMs[row] = nowMs;
     this.deadlineMs[row] = 0;
+    this.ccSendmeInc[row] = 0;
     this.sent[row * 2] = 0;
     this.sent[row * 2 + 1] = 0;
     this.count++;
@@ -225,6 +229,7 @@ export class CircuitTable implements LegPriority {
     this.attempt = grown(this.attempt, new Uint32Array(after));
     this.createdMs = grown(this.createdMs, new Float64Array(after));
     this.deadlineMs = grown(this.deadlineMs, new Float64Array(after));
+    this.ccSendmeInc = grown(this.ccSendmeInc, new Uint8Array(after));
     for (let i = before; i < after; i++) {
       this.layer.push(null);
       this.pendingCreate.push(null);

@@ -185,9 +185,10 @@ function answer(plane: CircuitPlane, onion: WaitingOnion): void {
   let failure: number = v3 ? Counter.circuit_ntor_v3_failed : Counter.circuit_ntor_failed;
   const respond = (message: Uint8Array): Uint8Array | null => {
     try {
-      const reply = answerExtensions(message, options.ccSendmeInc);
-      if (reply === null) failure = Counter.circuit_subprotocol_refused;
-      return reply;
+      const answered = answerExtensions(message, options.ccSendmeInc);
+      if (answered === null) failure = Counter.circuit_subprotocol_refused;
+      else plane.table.ccSendmeInc[onion.row] = answered.ccSendmeInc;
+      return answered === null ? null : answered.message;
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       failure = Counter.circuit_extension_malformed;
@@ -207,22 +208,30 @@ function answer(plane: CircuitPlane, onion: WaitingOnion): void {
   openCircuit(plane, onion.row, reply.keys, Command.CREATED2, encodeCreated2(reply.reply));
 }
 
+/** What a client's extensions are answered with. */
+export interface AnsweredExtensions {
+  readonly message: Uint8Array;
+  /** Cells per SENDME of congestion control, which the circuit has from now on; 0: it has none. */
+  readonly ccSendmeInc: number;
+}
+
 /**
  * Answer a client's handshake extensions, or null to refuse the circuit.
  * The first extension of a type counts, unknown ones are ignored. Congestion control is answered with our SENDME
- * increment. The only capability that C tor knows to be asked for is Relay=6 (CGO): who asks for a capability that
+ * increment, unless the consensus does without. The only capability that C tor knows to be asked for is Relay=6 (CGO): who asks for a capability that
  * we do not have is refused, as C tor refuses the ones that it does not have.
  * @throws Malformed
  */
-export function answerExtensions(message: Uint8Array, sendmeInc: number): Uint8Array | null {
+export function answerExtensions(message: Uint8Array, sendmeInc: number): AnsweredExtensions | null {
   const asked = decodeExtensions(message);
   const answers: Extension[] = [];
   const wanted = firstOfType(asked, ExtensionType.SUBPROTOCOL_REQUEST);
   if (wanted !== null && decodeSubprotocolRequest(wanted.body).length > 0) return null;
-  if (firstOfType(asked, ExtensionType.CC_REQUEST) !== null) {
-    answers.push({ type: ExtensionType.CC_RESPONSE, body: encodeCcResponse(sendmeInc) });
+  const ccSendmeInc = firstOfType(asked, ExtensionType.CC_REQUEST) === null ? 0 : sendmeInc;
+  if (ccSendmeInc > 0) {
+    answers.push({ type: ExtensionType.CC_RESPONSE, body: encodeCcResponse(ccSendmeInc) });
   }
-  return encodeExtensions(answers);
+  return { message: encodeExtensions(answers), ccSendmeInc };
 }
 
 /** The 509-byte body of the cell at `at`, as a view. */

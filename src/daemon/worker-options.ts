@@ -9,6 +9,7 @@ import type { WorkerOptions } from '../shm/letter.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 import { dosLimits } from './dos-limits.ts';
+import { flowParams } from './flow-params.ts';
 
 /** Handshakes under way that one address may have. */
 const HALF_OPEN_PER_ADDRESS = 64;
@@ -102,7 +103,8 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     circuitsPerClientMax: CIRCUITS_PER_CLIENT,
     circuitsMax: CIRCUITS_OF_WORKER,
     maxMemInQueues: queueMemory(options.maxMemInQueues, around.machineBytes, around.workers),
-    ccSendmeInc: param('cc_sendme_inc'),
+    ccSendmeInc: param('cc_alg') === 0 ? 0 : param('cc_sendme_inc'),
+    flow: flowParams(param),
     paddingEnabled: options.values['ConnectionPadding']?.[0] !== '0',
     padRelays: param('nf_pad_relays') === 1,
     padBeforeUsage: param('nf_pad_before_usage') === 1,

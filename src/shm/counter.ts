@@ -175,6 +175,10 @@ export const COUNTER_NAMES = [
   'dos_queue_marks',
   // The part of the circuits killed by a full queue whose queue was the one away from the client.
   'circuit_queue_limit_killed_out',
+  // SENDMEs for a circuit that are none, of a version that the consensus forbids, or with another cell's tag.
+  'circuit_sendme_malformed',
+  'circuit_sendme_old_version',
+  'circuit_sendme_wrong_tag',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -8,6 +8,7 @@
 import type { Endpoint } from '../bytes/address.ts';
 import type { LogRecord } from '../log.ts';
 import type { DosLimits } from './dos-table.ts';
+import type { FlowParams } from './flow-params.ts';
 import type { LinkCredentials } from './link-credentials.ts';
 
 /** The onion keys a worker answers CREATE2 with: 32-byte secrets and publics. */
@@ -50,8 +51,9 @@ export interface WorkerOptions {
   readonly circuitsMax: number;
   /** Bytes that what waits may fill, in all workers. */
   readonly maxMemInQueues: number;
-  /** Congestion control parameters for the ntor-v3 answer. */
+  /** Cells per SENDME that we offer to who asks for congestion control; 0 when the consensus does without. */
   readonly ccSendmeInc: number;
+  readonly flow: FlowParams;
   /** Netflow padding, in ms; pad relays too? */
   readonly paddingEnabled: boolean;
   readonly padRelays: boolean;

@@ -12,6 +12,7 @@ import {
 } from '../../src/cell/extension.ts';
 import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
+import { OWNED } from '../../src/circuit/circuit-table.ts';
 import { answerExtensions } from '../../src/circuit/create.ts';
 import { generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { clientNtorV3, NTOR_V3_CIRCUIT } from '../../src/crypto/handshake/ntor-v3.ts';
@@ -122,6 +123,9 @@ describe('CREATE2 with ntor-v3', () => {
     const done = client.finish(body.subarray(2, 2 + length), TOR1_KEY_BYTES)!;
     expect(done.message).toEqual(answer);
     expect(rig.count('ntor_v3_processed')).toBe(1);
+    // What was negotiated is the row's from now on.
+    const row = rig.plane.table.kind.indexOf(OWNED);
+    expect(rig.plane.table.ccSendmeInc[row]).toBe(answer.length > 1 ? 31 : 0);
     const circuit = new ClientCircuit(rig.client, ID);
     circuit.layers.push(new Tor1ClientLayer(done.keys));
     rig.expectAlive(circuit);
@@ -195,7 +199,8 @@ describe('CREATE2 with ntor-v3', () => {
 
   test('answerExtensions throws nothing but Malformed', () => {
     expect(() => answerExtensions(Uint8Array.of(1), 31)).toThrow(Malformed);
-    expect(answerExtensions(Uint8Array.of(0), 31)).toEqual(Uint8Array.of(0));
+    expect(answerExtensions(list(CC), 0)).toEqual({ message: Uint8Array.of(0), ccSendmeInc: 0 });
+    expect(answerExtensions(Uint8Array.of(0), 31)).toEqual({ message: Uint8Array.of(0), ccSendmeInc: 0 });
   });
 });
 

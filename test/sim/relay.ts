@@ -18,6 +18,7 @@ import { Roster } from '../../src/shm/roster.ts';
 import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
+import { FLOW_PARAMS } from '../shm/flow-params.ts';
 import { SimBell, SimRing, spoilFreed } from './doubles.ts';
 import { StubHandshake } from './stub-handshake.ts';
 import type { WireEnd, WireEvents } from './wire.ts';
@@ -46,6 +47,7 @@ export const OPTIONS: WorkerOptions = {
   circuitsMax: 100_000,
   maxMemInQueues: 2 ** 33,
   ccSendmeInc: 31,
+  flow: FLOW_PARAMS,
   paddingEnabled: false,
   padRelays: false,
   padBeforeUsage: true,
