@@ -16,3 +16,11 @@ export function readVectors(file: string): (name: string) => Uint8Array {
     return Uint8Array.fromHex(hex);
   };
 }
+
+/** Read lines of `KIND what => outcome`: those of one kind, as the texts between the arrows. */
+export function readOutcomes(file: string, kind: string): string[][] {
+  return readFileSync(join(import.meta.dir, file), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith(`${kind} `))
+    .map((line) => line.slice(kind.length + 1).split(' => '));
+}
