@@ -98,3 +98,21 @@ export function leastCpu(run: () => void, times = 5): number {
   }
   return least;
 }
+
+/** Give text as bytes. */
+export function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** Drop the `#` lines with which a file of vectors begins. */
+export function withoutHeader(bytes: Uint8Array): Uint8Array {
+  let at = 0;
+  while (bytes[at] === 0x23) at = bytes.indexOf(0x0a, at) + 1;
+  return bytes.subarray(at);
+}
+
+/** Read a file of `test/vectors/netdoc` that has one JSON value a line. */
+export function readJsonLines<T>(name: string): T[] {
+  const lines = textOf(withoutHeader(readVector(name))).split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as T);
+}
