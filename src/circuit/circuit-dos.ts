@@ -11,7 +11,7 @@ import type { Channel } from '../channel/channel.ts';
 import { CircuitVerdict, UNCOUNTED } from '../shm/dos-table.ts';
 import { SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
-import { OWNED, PREV, portWorker } from './circuit-table.ts';
+import { ORIGIN, OWNED, PREV, portWorker } from './circuit-table.ts';
 import type { CircuitPlane } from './plane.ts';
 
 /** Note that a channel's peer asks for a circuit. Returns whether it may have one; a refusal is counted. */
@@ -45,6 +45,8 @@ export function onQueueFullOutward(plane: CircuitPlane, row: number): void {
     noteQueueKill(plane, row);
     return;
   }
+  // What we started ourselves we have filled ourselves.
+  if (table.kind[row] === ORIGIN) return;
   const leg = row * 2 + PREV;
   const ring = plane.ports[portWorker(table.port[leg]!)]!;
   const { id, peerGeneration, attempt } = table;

@@ -5,7 +5,8 @@
  * A row has two legs: `row * 2 + PREV` towards the client and `row * 2 + NEXT` away from it. A leg ends at a channel
  * of this worker (port = channel slot, id = circuit id), at another worker's row (port = ringPort(worker), id = row,
  * peerGeneration = its generation), or nowhere yet (port = NO_PORT). The owner's row holds the relay crypto; a
- * transit row only joins a ring to a channel. A handle is (row, generation): generations never repeat for a row
+ * transit row only joins a ring to a channel; an origin row, that of a circuit which we started ourselves, has no PREV
+ * leg ever. A handle is (row, generation): generations never repeat for a row
  * until 2^32 circuits have used it.
  * Invariants: a leg is among its port's active ones exactly while it has queued cells; a leg with a channel port is in
  * that channel's chain and in the index.
@@ -23,6 +24,7 @@ export const NO_LEG = -1;
 export const FREE = 0;
 export const OWNED = 1;
 export const TRANSIT = 2;
+export const ORIGIN = 3;
 
 /** States of a row. */
 export const CREATING = 1;
@@ -53,10 +55,12 @@ export class CircuitTable implements LegPriority {
   layer: (RelayLayer | null)[];
   /** Cells per SENDME, as congestion control was negotiated; 0 without it. */
   ccSendmeInc: Uint8Array;
-  /** CREATE2 body that waits for the next channel; `setPendingCreate` writes it. */
+  /** Body of the CREATE cell that waits for the next channel; `setPendingCreate` writes it. */
   pendingCreate: (Uint8Array | null)[];
   /** Bytes of all of them. */
   pendingBytes = 0;
+  /** 1 where the next hop is asked by CREATE_FAST instead of CREATE2. */
+  fast: Uint8Array;
   /** Deadline of the extend in progress. */
   deadlineMs: Float64Array;
 
@@ -95,6 +99,7 @@ export class CircuitTable implements LegPriority {
     this.state = new Uint8Array(capacity);
     this.generation = new Uint32Array(capacity);
     this.relayEarly = new Uint8Array(capacity);
+    this.fast = new Uint8Array(capacity);
     this.attempt = new Uint32Array(capacity);
     this.createdMs = new Float64Array(capacity);
     this.deadlineMs = new Float64Array(capacity);
@@ -132,6 +137,7 @@ export class CircuitTable implements LegPriority {
     this.kind[row] = kind;
     this.state[row] = state;
     this.relayEarly[row] = 0;
+    this.fast[row] = 0;
     this.attempt[row] = 0;
     this.createdMs[row] = nowMs;
     this.deadlineMs[row] = 0;
@@ -155,7 +161,7 @@ export class CircuitTable implements LegPriority {
     this.count--;
   }
 
-  /** Let a CREATE2 body wait for a row's next channel, or no longer. */
+  /** Let a CREATE body wait for a row's next channel, or no longer. */
   setPendingCreate(row: number, body: Uint8Array | null): void {
     const before = this.pendingCreate[row]!;
     if (before !== null) this.pendingBytes -= before.length;
@@ -226,6 +232,7 @@ export class CircuitTable implements LegPriority {
     this.state = grown(this.state, new Uint8Array(after));
     this.generation = grown(this.generation, new Uint32Array(after));
     this.relayEarly = grown(this.relayEarly, new Uint8Array(after));
+    this.fast = grown(this.fast, new Uint8Array(after));
     this.attempt = grown(this.attempt, new Uint32Array(after));
     this.createdMs = grown(this.createdMs, new Float64Array(after));
     this.deadlineMs = grown(this.deadlineMs, new Float64Array(after));

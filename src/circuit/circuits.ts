@@ -5,16 +5,17 @@
  * dropped, and the channel lives on.
  * @source tor-spec "Circuit management"
  */
+import { BODY_AT } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import type { CellSink, CellSource, Channel } from '../channel/channel.ts';
 import { Malformed } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { refillChannel, sendCell } from './cell-queue.ts';
-import { NO_LEG, OWNED, PREV } from './circuit-table.ts';
+import { NO_LEG, PREV, TRANSIT } from './circuit-table.ts';
 import { closeCircuitsOf, onDestroy, sendDestroy } from './close.ts';
 import { cellBody, onCreate2, onCreateFast } from './create.ts';
-import { settleWaiting, takeCreated2 } from './extend.ts';
+import { settleWaiting, takeCreated } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
 import { onRelayCell, serveRelayCells } from './relay-cell.ts';
 
@@ -67,29 +68,31 @@ export class Circuits implements CellSink, CellSource {
       case Command.DESTROY: {
         const leg = plane.table.find(channel.slot, circId);
         if (leg === NO_LEG) plane.counters.add(Counter.circuit_destroy_unknown, 1);
-        else onDestroy(plane, leg);
+        else onDestroy(plane, leg, bytes[at + BODY_AT]!);
         return;
       }
       case Command.CREATED2:
-        this.onCreated(channel, circId, bytes, at);
+      case Command.CREATED_FAST:
+        this.onCreated(channel, command, circId, bytes, at);
         return;
       default:
-        // CREATED and CREATED_FAST answer what we never ask.
+        // CREATED answers what we never ask.
         plane.counters.add(Counter.extend_created_unexpected, 1);
     }
   }
 
-  private onCreated(channel: Channel, circId: number, bytes: Uint8Array, at: number): void {
+  private onCreated(channel: Channel, command: number, circId: number, bytes: Uint8Array, at: number): void {
     const plane = this.plane;
     const table = plane.table;
     const leg = table.find(channel.slot, circId);
-    if (leg === NO_LEG || (leg & 1) === PREV) {
+    const isFast = command === Command.CREATED_FAST;
+    if (leg === NO_LEG || (leg & 1) === PREV || (table.fast[leg >> 1] === 1) !== isFast) {
       plane.counters.add(Counter.extend_created_unexpected, 1);
       return;
     }
     const row = leg >> 1;
-    if (table.kind[row] === OWNED) takeCreated2(plane, row, bytes, at);
-    else sendCell(plane, row * 2 + PREV, bytes, at);
+    if (table.kind[row] === TRANSIT) sendCell(plane, row * 2 + PREV, bytes, at);
+    else takeCreated(plane, row, bytes, at);
   }
 
   onChannelOpen(channel: Channel): void {

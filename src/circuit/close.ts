@@ -13,7 +13,7 @@ import { type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
 import { SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { dropQueue, leaveChannel } from './cell-queue.ts';
-import { FREE, NEXT, NO_LEG, NO_PORT, OWNED, PREV, portWorker, ringPort } from './circuit-table.ts';
+import { FREE, NEXT, NO_LEG, NO_PORT, ORIGIN, OWNED, PREV, portWorker, ringPort } from './circuit-table.ts';
 import type { CircuitPlane } from './plane.ts';
 
 /** In place of a reason: that side knows already. */
@@ -60,7 +60,7 @@ export function closeLeg(plane: CircuitPlane, leg: number, reason: number): void
 
 /**
  * Close a circuit. `reasonPrev` and `reasonNext` go out to either side; SAY_NOTHING where that side closed it or
- * is dead.
+ * is dead. For a circuit of our own, `reasonPrev` is what we are told.
  */
 export function closeCircuit(plane: CircuitPlane, row: number, reasonPrev: number, reasonNext: number): void {
   const table = plane.table;
@@ -71,16 +71,19 @@ export function closeCircuit(plane: CircuitPlane, row: number, reasonPrev: numbe
   if (kind === OWNED) {
     plane.counters.add(Counter.circuits_closed, 1);
     plane.edge.onCircuitClosed(row);
+  } else if (kind === ORIGIN) {
+    plane.origin.onCircuitClosed(row, reasonPrev);
   }
   closeLeg(plane, row * 2 + PREV, reasonPrev);
   closeLeg(plane, row * 2 + NEXT, reasonNext);
   table.release(row);
 }
 
-/** The peer sent DESTROY on a leg: pass it on to the other side. */
-export function onDestroy(plane: CircuitPlane, leg: number): void {
+/** The peer sent DESTROY on a leg: pass it on to the other side. Its reason is only for circuits of our own. */
+export function onDestroy(plane: CircuitPlane, leg: number, reason: number): void {
   plane.counters.add(Counter.circuit_destroy_received, 1);
   if ((leg & 1) === PREV) closeCircuit(plane, leg >> 1, SAY_NOTHING, DestroyReason.DESTROYED);
+  else if (plane.table.kind[leg >> 1] === ORIGIN) closeCircuit(plane, leg >> 1, reason, SAY_NOTHING);
   else closeCircuit(plane, leg >> 1, DestroyReason.DESTROYED, SAY_NOTHING);
 }
 

@@ -26,7 +26,18 @@ import { Malformed } from '../fault.ts';
 import { SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { joinChannel, sendCell } from './cell-queue.ts';
-import { EXTENDING, NEXT, NO_LEG, NO_PORT, OPEN, OWNED, PREV, ringPort, TRANSIT } from './circuit-table.ts';
+import {
+  EXTENDING,
+  NEXT,
+  NO_LEG,
+  NO_PORT,
+  OPEN,
+  ORIGIN,
+  OWNED,
+  PREV,
+  ringPort,
+  TRANSIT,
+} from './circuit-table.ts';
 import { closeCircuit, closeLeg, SAY_NOTHING } from './close.ts';
 import { originate } from './originate.ts';
 import type { CircuitPlane } from './plane.ts';
@@ -80,6 +91,7 @@ export function onExtend2(
   }
   const endpoint = judgeTarget(plane, row, target);
   if (endpoint === null) return;
+  table.fast[row] = 0;
   table.setPendingCreate(row, encodeCreate2({ handshakeType: extend.handshakeType, data: extend.data }));
   table.state[row] = EXTENDING;
   table.attempt[row] = (table.attempt[row]! + 1) >>> 0;
@@ -150,7 +162,8 @@ function usable(plane: CircuitPlane, endpoint: Endpoint | null): Endpoint | null
   return endpoint;
 }
 
-function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoint: Endpoint): void {
+/** Send a row's pending CREATE cell to its next hop, by a channel that there is or by a dial to `endpoint`. */
+export function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoint: Endpoint): void {
   const table = plane.table;
   const rsaId = target.rsaId!.slice();
   const ed25519Id = target.ed25519Id === null ? null : target.ed25519Id.slice();
@@ -182,7 +195,8 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
   }
   if (choice.verdict === 'mine') {
     if (choice.handle < 0) plane.counters.add(Counter.roster_identity_full, 1);
-    const asker = plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
+    // None for a circuit of our own.
+    const asker = plane.channels.bySlot[table.port[row * 2 + PREV]!] ?? null;
     const channel = plane.dial({ rsaId, ed25519Id, host, port: endpoint.port }, choice.handle, asker);
     if (channel === null) {
       plane.roster.remove(choice.handle);
@@ -211,7 +225,8 @@ function findNext(plane: CircuitPlane, row: number, target: ExtendTarget, endpoi
     return;
   }
   const create = table.pendingCreate[row]!;
-  ring.putOpenLeg(row, table.generation[row]!, table.attempt[row]!, choice.handle, create);
+  const isFast = table.fast[row] === 1;
+  ring.putOpenLeg(row, table.generation[row]!, table.attempt[row]!, choice.handle, create, isFast);
   table.setPendingCreate(row, null);
   table.port[leg] = ringPort(choice.worker);
   table.ringReady[leg] = 0;
@@ -252,7 +267,7 @@ export function settleWaiting(plane: CircuitPlane, channel: Channel): void {
   }
 }
 
-/** Pick a circuit id and send the row's CREATE2 on an open channel. */
+/** Pick a circuit id and send the row's CREATE cell on an open channel. */
 export function sendCreate(plane: CircuitPlane, row: number, channel: Channel): void {
   const table = plane.table;
   const circId = pickCircId(plane, channel);
@@ -265,7 +280,8 @@ export function sendCreate(plane: CircuitPlane, row: number, channel: Channel): 
   table.setPendingCreate(row, null);
   const leg = row * 2 + NEXT;
   joinChannel(plane, leg, channel, circId);
-  writeCell(plane.scratch, 0, circId, Command.CREATE2, body);
+  const command = table.fast[row] === 1 ? Command.CREATE_FAST : Command.CREATE2;
+  writeCell(plane.scratch, 0, circId, command, body);
   sendCell(plane, leg, plane.scratch, 0);
 }
 
@@ -291,10 +307,11 @@ export function onCreated2(plane: CircuitPlane, row: number, body: Uint8Array): 
   originate(plane, row, RelayCommand.EXTENDED2, 0, encodeExtended2(handshake));
 }
 
-/** A transit row passed a CREATED2 cell back raw: the owner of the circuit takes it, and answers for its faults. */
-export function takeCreated2(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number): void {
+/** The answer to a row's CREATE cell came, maybe by a transit row: the circuit's owner answers for its faults. */
+export function takeCreated(plane: CircuitPlane, row: number, bytes: Uint8Array, at: number): void {
   try {
-    onCreated2(plane, row, bytes.subarray(at + BODY_AT, at + CELL_BYTES));
+    if (plane.table.kind[row] === ORIGIN) plane.origin.onCreated(row, bytes, at);
+    else onCreated2(plane, row, bytes.subarray(at + BODY_AT, at + CELL_BYTES));
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
     plane.counters.add(Counter.extend_created_malformed, 1);
@@ -324,13 +341,20 @@ export function onTruncate(plane: CircuitPlane, row: number, data: Uint8Array): 
   originate(plane, row, RelayCommand.TRUNCATED, 0, Uint8Array.of(DestroyReason.REQUESTED));
 }
 
+/** Whose leg an OPEN_LEG asks for. */
+export interface AskedLeg {
+  readonly worker: number;
+  readonly row: number;
+  readonly generation: number;
+  readonly attempt: number;
+  /** It is to be asked for with CREATE_FAST. */
+  readonly isFast: boolean;
+}
+
 /** The ring brought OPEN_LEG: make a transit row and extend it on the channel that was chosen. */
 export function onOpenLeg(
   plane: CircuitPlane,
-  worker: number,
-  ownerRow: number,
-  ownerGeneration: number,
-  attempt: number,
+  { worker, row: ownerRow, generation: ownerGeneration, attempt, isFast }: AskedLeg,
   rosterHandle: number,
   create: Uint8Array,
 ): void {
@@ -358,6 +382,7 @@ export function onOpenLeg(
   table.id[leg] = ownerRow;
   table.peerGeneration[leg] = ownerGeneration;
   table.ringReady[leg] = 1;
+  table.fast[row] = isFast ? 1 : 0;
   table.setPendingCreate(row, create);
   ring.putControl(SlotKind.LEG_READY, ownerRow, ownerGeneration, attempt, row, table.generation[row]!);
   if (channel.state === CHANNEL_OPEN) sendCreate(plane, row, channel);

@@ -41,6 +41,19 @@ export interface Edge {
   onCircuitClosed(row: number): void;
 }
 
+/** Where everything goes that comes for circuits which we started ourselves. */
+export interface Origin {
+  /**
+   * Take the answer to a row's CREATE cell; `at` is the offset of the whole cell.
+   * @throws Malformed: the circuit is closed.
+   */
+  onCreated(row: number, bytes: Uint8Array, at: number): void;
+  /** Take a relay cell, which is ours to change; `at` is its offset. Returns whether the circuit lives on. */
+  onRelayCell(row: number, bytes: Uint8Array, at: number): boolean;
+  /** The circuit is gone, for this reason of DESTROY. */
+  onCircuitClosed(row: number, reason: number): void;
+}
+
 /** A peer that a circuit wants to reach, and where it said that peer is. */
 export interface DialTarget {
   readonly rsaId: Uint8Array;
@@ -50,10 +63,10 @@ export interface DialTarget {
 }
 
 /**
- * Opens a channel because a circuit of `asker` wants it: set by the worker. Returns it at once, still dialling, or null
+ * Opens a channel because a circuit of `asker` (null: one of our own) wants it: set by the worker. Returns it at once, still dialling, or null
  * when it cannot even be tried.
  */
-export type Dial = (target: DialTarget, rosterHandle: number, asker: Channel) => Channel | null;
+export type Dial = (target: DialTarget, rosterHandle: number, asker: Channel | null) => Channel | null;
 
 export interface CircuitPlane {
   readonly worker: number;
@@ -82,6 +95,7 @@ export interface CircuitPlane {
   relayIndex: RelayIndex;
   relayCells: BatchServer;
   edge: Edge;
+  origin: Origin;
   dial: Dial;
   /** Monotonic milliseconds, read once per batch. */
   nowMs: number;

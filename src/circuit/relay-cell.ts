@@ -14,7 +14,7 @@ import { DestroyReason } from '../cell/reason.ts';
 import { RECOGNISED } from '../crypto/layer/layer.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { sendBody, sendCell } from './cell-queue.ts';
-import { CREATING, NEXT, NO_PORT, OPEN, OWNED, PREV } from './circuit-table.ts';
+import { CREATING, NEXT, NO_PORT, OPEN, ORIGIN, OWNED, PREV } from './circuit-table.ts';
 import { closeCircuit } from './close.ts';
 import type { CircuitPlane } from './plane.ts';
 import { onRecognised } from './recognised.ts';
@@ -66,10 +66,12 @@ export class RelayCells implements BatchServer {
     return this.backward(leg >> 1, first, layer.encryptBodies(bytes, at, count), count);
   }
 
-  /** From the ring or for it: the owner's worker does all else. */
+  /** From the ring or for it: the owner's worker does all else. Or of a circuit that begins here. */
   passCell(leg: number, bytes: Uint8Array, at: number): boolean {
     const { plane } = this;
-    return plane.table.port[leg ^ 1] === NO_PORT || sendCell(plane, leg ^ 1, bytes, at);
+    const { table } = plane;
+    if (table.port[leg ^ 1] !== NO_PORT) return sendCell(plane, leg ^ 1, bytes, at);
+    return table.kind[leg >> 1] !== ORIGIN || plane.origin.onRelayCell(leg >> 1, bytes, at);
   }
 
   /** Returns whether the circuit lives on. */

@@ -10,9 +10,9 @@ import { Command } from '../cell/command.ts';
 import { SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { noteQueueKill } from './circuit-dos.ts';
-import { NEXT, NO_LEG, OWNED, PREV, ringPort } from './circuit-table.ts';
+import { NEXT, NO_LEG, PREV, ringPort, TRANSIT } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING } from './close.ts';
-import { onLegReady, onOpenLeg, takeCreated2 } from './extend.ts';
+import { onLegReady, onOpenLeg, takeCreated } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
 import { onRelayCell, serveRelayCells } from './relay-cell.ts';
 import { type RingPort, WORD } from './ring-port.ts';
@@ -63,15 +63,16 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
       onRelayCell(plane, leg, bytes, at);
     } else {
       serveRelayCells(plane);
-      takeCreated2(plane, row, bytes, at);
+      takeCreated(plane, row, bytes, at);
     }
     return;
   }
   serveRelayCells(plane);
-  if (kind === SlotKind.OPEN_LEG) {
+  if (kind === SlotKind.OPEN_LEG || kind === SlotKind.OPEN_LEG_FAST) {
     const at = offset + SLOT_HEADER_BYTES;
     const create = port.incoming.u8.slice(at, at + words[w + 6]!);
-    onOpenLeg(plane, port.worker, row, generation, attempt, words[w + 4]! + words[w + 5]! * WORD, create);
+    const leg = { worker: port.worker, row, generation, attempt, isFast: kind === SlotKind.OPEN_LEG_FAST };
+    onOpenLeg(plane, leg, words[w + 4]! + words[w + 5]! * WORD, create);
   } else if (kind === SlotKind.LEG_READY) {
     onLegReady(plane, port.worker, row, generation, attempt, words[w + 4]!, words[w + 5]!);
   } else if (kind === SlotKind.LEG_DESTROY) {
@@ -91,7 +92,7 @@ function legBehind(
 ): number {
   const table = plane.table;
   if (!table.isLive(row, generation) || table.attempt[row] !== attempt) return NO_LEG;
-  const leg = table.kind[row] === OWNED ? row * 2 + NEXT : row * 2 + PREV;
+  const leg = table.kind[row] === TRANSIT ? row * 2 + PREV : row * 2 + NEXT;
   return table.port[leg] === ringPort(port.worker) ? leg : NO_LEG;
 }
 

@@ -7,7 +7,7 @@
  * of a slot: KIND, row, generation, attempt, then three more by kind.
  * - CELL: to (row, generation); payload is the cell.
  * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2
- *   body.
+ *   body. OPEN_LEG_FAST: the same, for the body of a CREATE_FAST.
  * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
  * - LEG_QUEUE_FULL: to (row, generation, attempt), before the LEG_DESTROY: the queue away from the client was full.
@@ -29,7 +29,7 @@ export const OWED_MAX = 4096;
 /** What an owed message fills besides its body. */
 export const OWED_BYTES = 128;
 
-/** A control message that found no room; `body` is the CREATE2 of an OPEN_LEG. */
+/** A control message that found no room; `body` is the CREATE cell's of an OPEN_LEG. */
 interface Owed {
   readonly kind: number;
   readonly row: number;
@@ -114,10 +114,12 @@ export class RingPort implements ActiveLegs {
     attempt: number,
     rosterHandle: number,
     create: Uint8Array,
+    isFast: boolean,
   ): void {
     const low = rosterHandle % WORD;
     const high = Math.floor(rosterHandle / WORD);
-    this.put(SlotKind.OPEN_LEG, row, generation, attempt, low, high, create);
+    const kind = isFast ? SlotKind.OPEN_LEG_FAST : SlotKind.OPEN_LEG;
+    this.put(kind, row, generation, attempt, low, high, create);
   }
 
   /** Send a small control message, now or as soon as there is room. Never lost, never out of order. */

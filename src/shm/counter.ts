@@ -179,6 +179,19 @@ export const COUNTER_NAMES = [
   'circuit_sendme_malformed',
   'circuit_sendme_old_version',
   'circuit_sendme_wrong_tag',
+  // Circuits that we start ourselves: begun, built, and how hops fail them.
+  'origin_circuits_started',
+  'origin_circuits_built',
+  'origin_circuit_timeout',
+  'origin_handshake_failed',
+  'origin_truncated',
+  'origin_message_malformed',
+  'origin_cell_unrecognised',
+  'origin_cell_wrong_hop',
+  'origin_cell_unexpected',
+  // Their streams: messages for one that never was, and those that its state does not allow.
+  'origin_stream_unknown',
+  'origin_stream_protocol',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -10,6 +10,7 @@ import type { LogRecord } from '../log.ts';
 import type { DosLimits } from './dos-table.ts';
 import type { FlowParams } from './flow-params.ts';
 import type { LinkCredentials } from './link-credentials.ts';
+import type { OriginNews, OriginOrder } from './origin-letter.ts';
 
 /** The onion keys a worker answers CREATE2 with: 32-byte secrets and publics. */
 export interface OnionKeysLetter {
@@ -130,6 +131,8 @@ export type LetterToWorker =
     }
   | { readonly kind: 'relay-index'; readonly generation: number; readonly relayIndex: RelayIndexBlock }
   | { readonly kind: 'options'; readonly options: WorkerOptions }
+  /** About a circuit of our own; not acknowledged: `origin` letters answer. */
+  | { readonly kind: 'origin'; readonly order: OriginOrder }
   | { readonly kind: 'credentials'; readonly generation: number; readonly credentials: LinkCredentials }
   | { readonly kind: 'onion-keys'; readonly generation: number; readonly onionKeys: OnionKeysLetter }
   /** A worker died: destroy the legs to it, forget its rings, acknowledge. */
@@ -154,4 +157,6 @@ export type LetterToMain =
       readonly of: LetterToWorker['kind'];
       readonly generation: number;
     }
+  /** Of a circuit that main asked for. */
+  | { readonly kind: 'origin'; readonly worker: number; readonly news: OriginNews }
   | { readonly kind: 'bug'; readonly worker: number; readonly text: string };

@@ -30,6 +30,7 @@ export const SlotKind = {
   LEG_READY: 4,
   LEG_DESTROY: 5,
   LEG_QUEUE_FULL: 6,
+  OPEN_LEG_FAST: 7,
 } as const;
 
 /** The slot header: eight 32-bit words, the kind first. What the others mean is the users' affair. */

@@ -32,12 +32,15 @@ import { RelayCells } from '../circuit/relay-cell.ts';
 import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
 import { RefusingEdge } from '../edge/edge.ts';
+import { OriginMail } from '../origin/origin-mail.ts';
+import { Origins } from '../origin/origins.ts';
 import type { AddressTable } from '../shm/address-table.ts';
 import type { Bandwidth } from '../shm/bandwidth.ts';
 import type { DosTable } from '../shm/dos-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { Memory, type MemoryLedger } from '../shm/memory-ledger.ts';
+import type { OriginNews } from '../shm/origin-letter.ts';
 import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Ring } from '../shm/ring.ts';
 import type { Roster } from '../shm/roster.ts';
@@ -89,6 +92,8 @@ export interface DataPlaneConfig {
   readonly soon: (task: () => void) => void;
   readonly dial: LinksConfig['dial'];
   readonly handshake: LinksConfig['handshake'];
+  /** Tell main of circuits that it asked for. */
+  readonly tellOrigin: (news: OriginNews) => void;
 }
 
 /** One worker's links and circuits. */
@@ -97,6 +102,9 @@ export class DataPlane {
   readonly links: Links;
   readonly throttle: Throttle;
   readonly circuits: Circuits;
+  /** Circuits that we start ourselves, and those among them that main asks for. */
+  readonly origins: Origins;
+  readonly originMail: OriginMail;
   readonly channels = new ChannelTable();
   readonly staging = new BufferPool(STAGING_CELLS * CELL_BYTES, IDLE_STAGING);
   readonly carries = new BufferPool(CELL_BYTES, IDLE_CARRIES);
@@ -114,6 +122,9 @@ export class DataPlane {
     this.plane = this.makePlane();
     this.plane.relayCells = new RelayCells(this.plane);
     this.circuits = new Circuits(this.plane);
+    this.origins = new Origins(this.plane);
+    this.originMail = new OriginMail(this.origins, config.tellOrigin);
+    this.plane.origin = this.origins;
     this.throttle = new Throttle(
       {
         bandwidth: config.bandwidth,
@@ -201,6 +212,7 @@ export class DataPlane {
       relayIndex: config.relayIndex,
       // Set right after the plane, which both of them hold.
       edge: { onMessage: () => {}, onCircuitClosed: () => {} },
+      origin: { onCreated: () => {}, onRelayCell: () => true, onCircuitClosed: () => {} },
       relayCells: { serveBodies: () => false, passCell: () => false },
       dial: () => null,
       nowMs: config.clock(),
@@ -230,6 +242,8 @@ export class DataPlane {
     plane.nowMs = nowMs;
     this.wheel.advance(nowMs);
     expireExtends(plane);
+    this.origins.turn();
+    this.originMail.turn();
     if (nowMs >= this.nextSweepMs) {
       this.nextSweepMs = nowMs + SWEEP_MS;
       this.upkeep.sweep(nowMs);

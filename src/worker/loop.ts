@@ -27,6 +27,7 @@ import type {
 } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { MemoryLedger } from '../shm/memory-ledger.ts';
+import type { OriginNews, OriginOrder } from '../shm/origin-letter.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
@@ -76,7 +77,8 @@ export class Loop {
     this.beginBatch();
   };
 
-  constructor(letter: StartLetter) {
+  /** @param tellOrigin tells main of circuits that it asked for */
+  constructor(letter: StartLetter, tellOrigin: (news: OriginNews) => void) {
     this.worker = letter.worker;
     const { shared, worker } = letter;
     const random = new RandomPool();
@@ -104,6 +106,7 @@ export class Loop {
       soon: queueMicrotask,
       dial,
       handshake: (config) => new LinkHandshake(config),
+      tellOrigin,
     });
     for (const pair of letter.rings) this.attach(pair);
     this.listeners.take(letter.listeners, letter.credentials);
@@ -187,6 +190,12 @@ export class Loop {
 
   setOptions(options: WorkerOptions): void {
     this.data.setOptions(options);
+  }
+
+  /** Do what main asks about circuits of our own. */
+  takeOriginOrder(order: OriginOrder): void {
+    this.beginBatch();
+    this.data.originMail.take(order);
   }
 
   /** A worker died: its legs are destroyed, its rings forgotten. */

@@ -27,13 +27,16 @@ export class Mailbox {
       this.worker = letter.worker;
       setLogSink((record: LogRecord) => this.post({ kind: 'log', worker: this.worker, record }));
       applyLogging(letter.options);
-      this.loop = new Loop(letter);
+      this.loop = new Loop(letter, (news) => this.post({ kind: 'origin', worker: this.worker, news }));
       this.post({ kind: 'ready', worker: this.worker });
       return;
     }
     const loop = this.loop;
     if (loop === null) return;
     switch (letter.kind) {
+      case 'origin':
+        loop.takeOriginOrder(letter.order);
+        return;
       case 'options':
         applyLogging(letter.options);
         loop.setOptions(letter.options);

@@ -52,7 +52,7 @@ test('what is owed goes out in order, bodies with it, as room comes', () => {
   for (let i = 0; i < 8; i++) port.putControl(SlotKind.LEG_READY, i, 0, 0, i, i);
   const handle = 5 * WORD + 9;
   for (let i = 8; i < 30; i++) {
-    if (i % 3 === 0) port.putOpenLeg(i, 1, 2, handle, new Uint8Array(100 + i).fill(i));
+    if (i % 3 === 0) port.putOpenLeg(i, 1, 2, handle, new Uint8Array(100 + i).fill(i), i % 2 === 0);
     else port.putControl(SlotKind.LEG_DESTROY, i, 1, 2, 11, 0);
   }
   expect(port.owedCount).toBe(22);
@@ -60,7 +60,8 @@ test('what is owed goes out in order, bodies with it, as room comes', () => {
   for (let round = 0; round < 4; round++) {
     for (const { words, payload } of drain(port, far)) {
       rows.push(words[1]!);
-      if (words[0] !== SlotKind.OPEN_LEG) continue;
+      if (words[0] !== SlotKind.OPEN_LEG && words[0] !== SlotKind.OPEN_LEG_FAST) continue;
+      expect(words[0] === SlotKind.OPEN_LEG_FAST).toBe(words[1]! % 2 === 0);
       expect(words[4]! + words[5]! * WORD).toBe(handle);
       expect(payload.subarray(0, words[6]!)).toEqual(new Uint8Array(100 + words[1]!).fill(words[1]!));
     }
@@ -74,7 +75,7 @@ test('nothing overtakes what is owed, though there is room', () => {
   const { port, far } = pair();
   for (let i = 0; i < 9; i++) port.putControl(SlotKind.LEG_READY, i, 0, 0, 0, 0);
   drain(port, far);
-  port.putOpenLeg(9, 0, 0, 1, new Uint8Array(3));
+  port.putOpenLeg(9, 0, 0, 1, new Uint8Array(3), false);
   expect(port.owedCount).toBe(2);
   expect(port.payOwed()).toBe(true);
   expect(drain(port, far).map(({ words }) => words[1])).toEqual([8, 9]);
@@ -89,7 +90,7 @@ test('what was paid is let go of, though more is owed all the while', () => {
     while (port.owedCount < 20) {
       const body = new Uint8Array(400);
       bodies.push(new WeakRef(body));
-      port.putOpenLeg(next++, 1, 1, 1, body);
+      port.putOpenLeg(next++, 1, 1, 1, body, false);
     }
     for (const { words } of drain(port, far)) rows.push(words[1]!);
     expect(port.payOwed()).toBe(false);

@@ -42,7 +42,7 @@ self.onmessage = (event: MessageEvent<LetterToWorker>) => {
   }
   if (orders[index] === Order.dieAtNextLetter) process.exit(1);
   say(letter.kind + detailOf(letter));
-  if (orders[index] === Order.stayMute) return;
+  if (orders[index] === Order.stayMute || letter.kind === 'origin') return;
   const generation = letter.kind === 'options' ? letter.options.generation : letter.generation;
   self.postMessage({ kind: 'ack', worker: index, of: letter.kind, generation });
 };

@@ -12,6 +12,7 @@ import { DosTable } from '../../src/shm/dos-table.ts';
 import type { WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
 import { MemoryLedger } from '../../src/shm/memory-ledger.ts';
+import type { OriginNews } from '../../src/shm/origin-letter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import { Ring } from '../../src/shm/ring.ts';
 import { Roster } from '../../src/shm/roster.ts';
@@ -150,6 +151,7 @@ export class SimWorker implements Actor {
       soon: (task) => world.later(task),
       dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }),
       handshake: (config) => new StubHandshake(config),
+      tellOrigin: (news) => relay.originNews.push(news),
     });
     spoilFreed(this.data);
   }
@@ -228,6 +230,8 @@ export class SimRelay {
   readonly roster: Roster;
   private readonly board: Scoreboard;
   private options: WorkerOptions;
+  /** What main would be told of its circuits. */
+  readonly originNews: OriginNews[] = [];
   private readonly relayIndex: RelayIndex;
   private readonly ringSlots: number;
   /** Which worker takes the next connection; null draws one. */

@@ -4,7 +4,13 @@
 import { BODY_AT, buildCell } from '../../src/cell/cell.ts';
 import { Command } from '../../src/cell/command.ts';
 import { decodeCreate2, encodeCreated2 } from '../../src/cell/create.ts';
-import { DATA_AT, relayCommand, relayLength, writeRelayMessage } from '../../src/cell/relay-message.ts';
+import {
+  DATA_AT,
+  relayCommand,
+  relayLength,
+  relayStreamId,
+  writeRelayMessage,
+} from '../../src/cell/relay-message.ts';
 import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { serverNtor } from '../../src/crypto/handshake/ntor.ts';
 import { RECOGNISED } from '../../src/crypto/layer/layer.ts';
@@ -20,6 +26,8 @@ export class EndCircuit {
   readonly layer: Tor1Layer;
   /** Messages that were for us. */
   readonly heard: { command: number; data: Uint8Array }[] = [];
+  /** Stream ids of all messages that were for us, in order. */
+  readonly streamIds: number[] = [];
   onHeard: ((command: number, data: Uint8Array) => void) | null = null;
   /** Cells that were not. */
   unrecognised = 0;
@@ -52,6 +60,7 @@ export class EndCircuit {
     }
     const data = bytes.slice(BODY_AT + DATA_AT, BODY_AT + DATA_AT + relayLength(bytes, BODY_AT));
     const command = relayCommand(bytes, BODY_AT);
+    this.streamIds.push(relayStreamId(bytes, BODY_AT));
     if (this.onHeard !== null) this.onHeard(command, data);
     else this.heard.push({ command, data });
   }
