@@ -1,11 +1,11 @@
 /** Rows of circuits that we start: one leg only, and the first hop found as any next hop is. */
 import { expect, test } from 'bun:test';
+import { Command } from '../../src/cell/command.ts';
+import { DestroyReason } from '../../src/cell/reason.ts';
 import { FREE, NEXT, NO_PORT, ORIGIN, PREV } from '../../src/circuit/circuit-table.ts';
 import { closeCircuit } from '../../src/circuit/close.ts';
 import { allocOrigin, findFirst } from '../../src/circuit/origin-row.ts';
 import type { Origin } from '../../src/circuit/plane.ts';
-import { Command } from '../../src/cell/command.ts';
-import { DestroyReason } from '../../src/cell/reason.ts';
 import { Rig } from './rig.ts';
 
 function hook(): { origin: Origin; told: string[] } {
@@ -49,11 +49,7 @@ test('CREATE2 goes to the first hop, and its answer and cells to the hook', () =
   peer.send(cell.circId, Command.RELAY, new Uint8Array(509));
   peer.send(cell.circId, Command.DESTROY, Uint8Array.of(DestroyReason.HIBERNATING));
   rig.settle();
-  expect(told).toEqual([
-    `created ${row}`,
-    `cell ${row}`,
-    `closed ${row} ${DestroyReason.HIBERNATING}`,
-  ]);
+  expect(told).toEqual([`created ${row}`, `cell ${row}`, `closed ${row} ${DestroyReason.HIBERNATING}`]);
   expect(rig.count('extend_created_unexpected')).toBe(1);
   expect(plane.table.kind[row]).toBe(FREE);
   rig.expectEmpty();

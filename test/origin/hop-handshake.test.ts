@@ -73,7 +73,7 @@ test('an onion key of small order is nobody’s', () => {
 describe('congestion control', () => {
   test('is asked for, and the hop says its SENDME increment', () => {
     const handshake = v3();
-    const reply = answerV3(handshake, (message) => answerExtensions(message, 31));
+    const reply = answerV3(handshake, (message) => answerExtensions(message, 31)!.message);
     expect(handshake.finish(reply)).toMatchObject({ ccSendmeInc: 31 });
   });
 
