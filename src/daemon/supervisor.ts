@@ -26,6 +26,7 @@ import type {
 } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { MemoryLedger } from '../shm/memory-ledger.ts';
+import type { OriginNews, OriginOrder } from '../shm/origin-letter.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
@@ -48,6 +49,10 @@ export interface SupervisorConfig {
   readonly onionKeys: OnionKeysLetter;
   /** Takes the records that workers letter. */
   readonly onLog: (record: LogRecord) => void;
+  /** What workers tell of circuits that were asked for by `postOrigin`. */
+  readonly onOrigin?: (news: OriginNews) => void;
+  /** A worker died. */
+  readonly onWorkerLost?: (worker: number) => void;
   /** Where the threads are; tests bring their own. */
   readonly workerUrl?: string;
   /** How long to wait for acknowledgements. */
@@ -215,6 +220,14 @@ export class Supervisor {
     this.seats[index]!.worker?.postMessage(letter);
   }
 
+  /** Ask a worker for something about our own circuits. False when it is not there. */
+  postOrigin(worker: number, order: OriginOrder): boolean {
+    const seat = this.seats[worker];
+    if (seat === undefined || seat.worker === null || !seat.ready) return false;
+    this.post(worker, { kind: 'origin', order });
+    return true;
+  }
+
   private take(letter: LetterToMain): void {
     switch (letter.kind) {
       case 'ready':
@@ -231,6 +244,9 @@ export class Supervisor {
         return;
       case 'bug':
         this.scoreboard.add(Counter.worker_bugs, 1);
+        return;
+      case 'origin':
+        this.config.onOrigin?.(letter.news);
     }
   }
 
@@ -348,6 +364,7 @@ export class Supervisor {
     const seat = this.seats[index]!;
     if (seat.worker !== worker) return;
     seat.worker = null;
+    this.config.onWorkerLost?.(index);
     // At once: survivors may wait for such a lock, and so may the burial of one that died before.
     this.roster.freeLocks(index);
     this.halfOpen.freeLocks(index);

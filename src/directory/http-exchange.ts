@@ -231,7 +231,7 @@ function joinChunks(chunks: readonly Uint8Array[], total: number): Uint8Array {
 }
 
 /** What a server writes goes into our log: one line, printable, bounded. */
-function cleanReason(text: string): string {
+export function cleanReason(text: string): string {
   const printable = text.replace(/[^\x20-\x7e]/g, '?').trim();
   return printable.length > REASON_CHARS_MAX ? `${printable.slice(0, REASON_CHARS_MAX)}...` : printable;
 }
