@@ -252,6 +252,7 @@ export class Daemon {
       files: this.files,
       workers: this.workers,
       machineBytes: totalmem(),
+      directory: { isCache: false, isBridge: this.options.bridgeRelay, frontPage: null },
     });
     return { ...options, ...this.testOptions };
   }

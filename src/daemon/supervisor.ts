@@ -31,6 +31,7 @@ import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
+import { emptyShelf, type ShelfBlock } from '../shm/shelf.ts';
 import { WORKER_URL } from '../thread-entry.ts';
 import { monotonicMs } from '../time/clock.ts';
 import { settleDead } from './vital-signs.ts';
@@ -105,6 +106,9 @@ export class Supervisor {
   private credentials: LinkCredentials;
   private onionKeys: OnionKeysLetter;
   private relayIndex: RelayIndexBlock = RelayIndex.create([]);
+  private shelf: ShelfBlock;
+  /** The oldest generation of the shelf that each worker still reads from. */
+  private readonly shelvesInUse: number[];
   private nextGeneration = 1;
   private started = false;
   private stopping = false;
@@ -117,6 +121,8 @@ export class Supervisor {
     this.credentials = config.credentials;
     this.onionKeys = config.onionKeys;
     const { workers } = config;
+    this.shelf = emptyShelf(config.credentials.rsaId);
+    this.shelvesInUse = new Array<number>(workers).fill(0);
     this.shared = {
       roster: Roster.create(),
       scoreboard: Scoreboard.create(workers),
@@ -184,6 +190,7 @@ export class Supervisor {
       credentials: this.credentials,
       onionKeys: this.onionKeys,
       relayIndex: this.relayIndex,
+      shelf: this.shelf,
       listeners,
     });
     return ready;
@@ -238,6 +245,9 @@ export class Supervisor {
         return;
       case 'log':
         this.config.onLog(letter.record);
+        return;
+      case 'shelf-in-use':
+        this.shelvesInUse[letter.worker] = letter.oldest;
         return;
       case 'ack':
         this.settle(letter.of, letter.generation, letter.worker);
@@ -306,6 +316,17 @@ export class Supervisor {
   setRelayIndex(relayIndex: RelayIndexBlock): Promise<void> {
     this.relayIndex = relayIndex;
     return this.tellAll({ kind: 'relay-index', generation: this.generation(), relayIndex });
+  }
+
+  /** What workers answer directory requests from, from now on. */
+  setShelf(shelf: ShelfBlock): Promise<void> {
+    this.shelf = shelf;
+    return this.tellAll({ kind: 'shelf', generation: this.generation(), shelf });
+  }
+
+  /** The oldest generation of the shelf that any worker still reads from. */
+  get oldestShelf(): number {
+    return Math.min(...this.shelvesInUse);
   }
 
   setOnionKeys(onionKeys: OnionKeysLetter): Promise<void> {

@@ -5,7 +5,7 @@
 import { printIp } from '../bytes/address.ts';
 import { SEVERITIES, type Severity } from '../log.ts';
 import type { ParamName } from '../netdoc/consensus-params.ts';
-import type { WorkerOptions } from '../shm/letter.ts';
+import type { DirectoryOptions, WorkerOptions } from '../shm/letter.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 import { dosLimits } from './dos-limits.ts';
@@ -60,6 +60,7 @@ export interface Surroundings {
   readonly workers: number;
   /** Memory of the machine. */
   readonly machineBytes: number;
+  readonly directory: DirectoryOptions;
 }
 
 /** How much what waits may fill: what torrc says, or what suits the machine when it says 0. */
@@ -127,6 +128,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     perConnBwRate: options.perConnBwRate || param('perconnbwrate', options.bandwidthRate),
     perConnBwBurst: options.perConnBwBurst || param('perconnbwburst', options.bandwidthBurst),
     countPrivateBandwidth: options.countPrivateBandwidth,
+    directory: around.directory,
   });
 }
 

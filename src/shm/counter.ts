@@ -192,6 +192,24 @@ export const COUNTER_NAMES = [
   // Their streams: messages for one that never was, and those that its state does not allow.
   'origin_stream_unknown',
   'origin_stream_protocol',
+  // Directory requests answered with a document; the others by what they got: 304, an error, or no answer at all.
+  'directory_answered',
+  'directory_not_modified',
+  'directory_refused',
+  'directory_request_refused',
+  // Answers given up because the generation of documents that they read from had to go.
+  'directory_abandoned',
+  // The part that asked for a consensus or a diff to one.
+  'directory_status_answered',
+  'directory_status_not_modified',
+  'directory_status_not_found',
+  'directory_status_not_enough_signatures',
+  'directory_status_busy',
+  // Of those answered: begun and taken to their end, through circuits and over the DirPort.
+  'directory_tunnelled_begun',
+  'directory_tunnelled_finished',
+  'directory_direct_begun',
+  'directory_direct_finished',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -11,12 +11,22 @@ import type { DosLimits } from './dos-table.ts';
 import type { FlowParams } from './flow-params.ts';
 import type { LinkCredentials } from './link-credentials.ts';
 import type { OriginNews, OriginOrder } from './origin-letter.ts';
+import type { ShelfBlock } from './shelf.ts';
 
 /** The onion keys a worker answers CREATE2 with: 32-byte secrets and publics. */
 export interface OnionKeysLetter {
   readonly generation: number;
   readonly current: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array };
   readonly previous: { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array } | null;
+}
+
+/** What of torrc concerns directory requests. */
+export interface DirectoryOptions {
+  /** We keep directory documents and answer from them. */
+  readonly isCache: boolean;
+  readonly isBridge: boolean;
+  /** HTML that stands at the root of the DirPort; null when there is none. */
+  readonly frontPage: Uint8Array | null;
 }
 
 /** What of torrc and of the consensus a worker acts on. Frozen; swapped whole, between batches. */
@@ -86,6 +96,7 @@ export interface WorkerOptions {
   readonly perConnBwBurst: number;
   /** The limits hold for peers with private addresses, too. */
   readonly countPrivateBandwidth: boolean;
+  readonly directory: DirectoryOptions;
 }
 
 /** A listening socket lent to a worker. The worker owns `fd` from then on. */
@@ -128,7 +139,10 @@ export type LetterToWorker =
       readonly onionKeys: OnionKeysLetter;
       readonly listeners: readonly LentListener[];
       readonly relayIndex: RelayIndexBlock;
+      readonly shelf: ShelfBlock;
     }
+  /** Answer directory requests from this generation. */
+  | { readonly kind: 'shelf'; readonly generation: number; readonly shelf: ShelfBlock }
   | { readonly kind: 'relay-index'; readonly generation: number; readonly relayIndex: RelayIndexBlock }
   | { readonly kind: 'options'; readonly options: WorkerOptions }
   /** About a circuit of our own; not acknowledged: `origin` letters answer. */
@@ -151,6 +165,8 @@ export type LetterToWorker =
 export type LetterToMain =
   | { readonly kind: 'ready'; readonly worker: number }
   | { readonly kind: 'log'; readonly worker: number; readonly record: LogRecord }
+  /** The oldest generation of the shelf that an answer of this worker still reads from. */
+  | { readonly kind: 'shelf-in-use'; readonly worker: number; readonly oldest: number }
   | {
       readonly kind: 'ack';
       readonly worker: number;

@@ -4,6 +4,8 @@
  * Nothing here knows sockets, threads or clocks: `worker/loop` drives it from the event loop, the simulator from a
  * virtual clock over wires in memory. A turn is `work`, `flush`, `publishRings`, in this order; nothing in it waits.
  */
+
+import { isInternalIp } from '../bytes/address.ts';
 import { Slab } from '../bytes/slab.ts';
 import { CELL_BYTES } from '../cell/cell.ts';
 import { BufferPool } from '../channel/buffer-pool.ts';
@@ -31,11 +33,12 @@ import { RelayBatch } from '../circuit/relay-batch.ts';
 import { RelayCells } from '../circuit/relay-cell.ts';
 import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
+import { DirectoryService } from '../edge/directory-service.ts';
 import { RefusingEdge } from '../edge/edge.ts';
 import { OriginMail } from '../origin/origin-mail.ts';
 import { Origins } from '../origin/origins.ts';
 import type { AddressTable } from '../shm/address-table.ts';
-import type { Bandwidth } from '../shm/bandwidth.ts';
+import { type Bandwidth, WRITE } from '../shm/bandwidth.ts';
 import type { DosTable } from '../shm/dos-table.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
@@ -45,6 +48,7 @@ import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Ring } from '../shm/ring.ts';
 import type { Roster } from '../shm/roster.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
+import type { ShelfBlock } from '../shm/shelf.ts';
 import { TimerWheel } from '../time/timer-wheel.ts';
 import { CellDispatch } from './cells.ts';
 
@@ -94,6 +98,9 @@ export interface DataPlaneConfig {
   readonly handshake: LinksConfig['handshake'];
   /** Tell main of circuits that it asked for. */
   readonly tellOrigin: (news: OriginNews) => void;
+  /** Told of the oldest generation of the shelf that an answer reads from, when it has changed. */
+  readonly onShelves: (oldest: number) => void;
+  readonly shelf: ShelfBlock;
 }
 
 /** One worker's links and circuits. */
@@ -105,6 +112,7 @@ export class DataPlane {
   /** Circuits that we start ourselves, and those among them that main asks for. */
   readonly origins: Origins;
   readonly originMail: OriginMail;
+  readonly directory: DirectoryService;
   readonly channels = new ChannelTable();
   readonly staging = new BufferPool(STAGING_CELLS * CELL_BYTES, IDLE_STAGING);
   readonly carries = new BufferPool(CELL_BYTES, IDLE_CARRIES);
@@ -175,8 +183,26 @@ export class DataPlane {
     this.upkeep = new Upkeep(this.channels, roster, counters, options, (channel) =>
       this.links.close(channel),
     );
+    this.directory = this.makeDirectory();
     this.plane.edge = new RefusingEdge(this.plane);
     this.plane.dial = (target, rosterHandle, asker) => this.links.dial(target, rosterHandle, asker);
+  }
+
+  private makeDirectory(): DirectoryService {
+    const { config, plane } = this;
+    return new DirectoryService(
+      {
+        wallSec: config.wallSec,
+        count: (counter) => config.counters.add(counter, 1),
+        ownAddresses: () => plane.options.ownAddresses,
+        isBusy: (bytes, host) =>
+          (plane.options.countPrivateBandwidth || !isInternalIp(host)) &&
+          config.bandwidth.level(WRITE) < bytes,
+        onGenerations: config.onShelves,
+      },
+      config.options.directory,
+      config.shelf,
+    );
   }
 
   private makePlane(): CircuitPlane {
@@ -321,6 +347,7 @@ export class DataPlane {
     this.padding.options = options;
     this.throttle.update(options);
     this.upkeep.options = options;
+    this.directory.setOptions(options.directory);
   }
 
   /** What is known of the consensus from now on. */

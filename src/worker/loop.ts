@@ -32,6 +32,7 @@ import { RelayIndex } from '../shm/relay-index.ts';
 import { Ring } from '../shm/ring.ts';
 import { Roster } from '../shm/roster.ts';
 import { Counter, Scoreboard } from '../shm/scoreboard.ts';
+import type { ShelfBlock } from '../shm/shelf.ts';
 import { BatchClock, wallSec } from '../time/clock.ts';
 import { DataPlane } from './data-plane.ts';
 import { Listeners } from './listeners.ts';
@@ -77,8 +78,15 @@ export class Loop {
     this.beginBatch();
   };
 
-  /** @param tellOrigin tells main of circuits that it asked for */
-  constructor(letter: StartLetter, tellOrigin: (news: OriginNews) => void) {
+  /**
+   * @param tellOrigin tells main of circuits that it asked for
+   * @param onShelves told of the oldest generation of the shelf that is in use, when it has changed
+   */
+  constructor(
+    letter: StartLetter,
+    tellOrigin: (news: OriginNews) => void,
+    onShelves: (oldest: number) => void,
+  ) {
     this.worker = letter.worker;
     const { shared, worker } = letter;
     const random = new RandomPool();
@@ -107,6 +115,8 @@ export class Loop {
       dial,
       handshake: (config) => new LinkHandshake(config),
       tellOrigin,
+      onShelves,
+      shelf: letter.shelf,
     });
     for (const pair of letter.rings) this.attach(pair);
     this.listeners.take(letter.listeners, letter.credentials);
@@ -186,6 +196,10 @@ export class Loop {
 
   setRelayIndex(block: RelayIndexBlock): void {
     this.data.setRelayIndex(new RelayIndex(block));
+  }
+
+  setShelf(block: ShelfBlock): void {
+    this.data.directory.setShelf(block);
   }
 
   setOptions(options: WorkerOptions): void {

@@ -27,7 +27,12 @@ export class Mailbox {
       this.worker = letter.worker;
       setLogSink((record: LogRecord) => this.post({ kind: 'log', worker: this.worker, record }));
       applyLogging(letter.options);
-      this.loop = new Loop(letter, (news) => this.post({ kind: 'origin', worker: this.worker, news }));
+      const { worker } = letter;
+      this.loop = new Loop(
+        letter,
+        (news) => this.post({ kind: 'origin', worker, news }),
+        (oldest) => this.post({ kind: 'shelf-in-use', worker, oldest }),
+      );
       this.post({ kind: 'ready', worker: this.worker });
       return;
     }
@@ -50,6 +55,9 @@ export class Mailbox {
         break;
       case 'relay-index':
         loop.setRelayIndex(letter.relayIndex);
+        break;
+      case 'shelf':
+        loop.setShelf(letter.shelf);
         break;
       case 'detach':
         loop.detach(letter.worker);

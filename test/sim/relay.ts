@@ -17,6 +17,7 @@ import { RelayIndex } from '../../src/shm/relay-index.ts';
 import { Ring } from '../../src/shm/ring.ts';
 import { Roster } from '../../src/shm/roster.ts';
 import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.ts';
+import { emptyShelf } from '../../src/shm/shelf.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import { FLOW_PARAMS } from '../shm/flow-params.ts';
@@ -71,6 +72,7 @@ export const OPTIONS: WorkerOptions = {
   perConnBwRate: 2 ** 30,
   perConnBwBurst: 2 ** 30,
   countPrivateBandwidth: true,
+  directory: { isCache: false, isBridge: false, frontPage: null },
 };
 
 export interface SimRelayConfig {
@@ -152,6 +154,8 @@ export class SimWorker implements Actor {
       dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }),
       handshake: (config) => new StubHandshake(config),
       tellOrigin: (news) => relay.originNews.push(news),
+      onShelves: () => {},
+      shelf: emptyShelf(new Uint8Array(20)),
     });
     spoilFreed(this.data);
   }

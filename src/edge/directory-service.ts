@@ -1,0 +1,286 @@
+/**
+ * A worker's directory: the shelf that it answers from, and every answer under way.
+ *
+ * A new generation of the shelf is for new requests; answers under way go on from the one that they began with, which
+ * is kept until the last of them is through. Only so many old generations are kept: a client that takes its answer for
+ * hours loses it. One per worker; streams over circuits and connections of the DirPort ask it for their answers.
+ */
+import { assert } from '../fault.ts';
+import type { ParsedRequest } from '../netdoc/directory-request.ts';
+import type { DirectoryOptions } from '../shm/letter.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import { Shelf, type ShelfBlock } from '../shm/shelf.ts';
+import { answerRequest, type DirectoryAnswer } from './directory-answer.ts';
+import {
+  type AnswerBody,
+  AT_ONCE_BYTES,
+  BytesBody,
+  CompressedBody,
+  CompressorPool,
+  compressAtOnce,
+  RunBody,
+  runBytes,
+} from './directory-body.ts';
+
+/** Compressors of one worker at a time. */
+const COMPRESSORS_MOST = 32;
+/** Answers that may wait for one; further ones are told that we are busy. */
+const COMPRESSORS_WAITING_MOST = 1024;
+/** Generations that are kept for answers under way, besides the newest. */
+const OLD_GENERATIONS_MOST = 4;
+
+/** What the service stands in. */
+export interface DirectorySurroundings {
+  /** Seconds since 1970. */
+  readonly wallSec: () => number;
+  readonly count: (counter: number) => void;
+  readonly ownAddresses: () => readonly Uint8Array[];
+  /** Whether the bandwidth limits leave no room for so many bytes to this address. */
+  readonly isBusy: (bytes: number, host: Uint8Array) => boolean;
+  /** Called when the oldest generation in use has changed. */
+  readonly onGenerations: (oldest: number) => void;
+}
+
+/** Who asks. */
+export interface Asker {
+  readonly host: Uint8Array;
+  readonly isTunnelled: boolean;
+  readonly isAnonymous: boolean;
+  /** There is something to pull again, or the end was reached. Not called within a call of the reply. */
+  wake(): void;
+}
+
+interface LivingGeneration {
+  readonly shelf: Shelf;
+  readonly replies: Set<Reply>;
+}
+
+/** One answer on its way: the head, then the body. */
+export class Reply {
+  private readonly service: DirectoryService;
+  private readonly generation: number;
+  private readonly asker: Asker;
+  private readonly isNetworkStatus: boolean;
+  private readonly head: Buffer;
+  private headDone = 0;
+  private body: AnswerBody | null;
+  private pinned = false;
+  /** It was taken away before its end. */
+  isAbandoned = false;
+
+  constructor(
+    service: DirectoryService,
+    generation: number,
+    asker: Asker,
+    answer: DirectoryAnswer,
+    body: AnswerBody | null,
+  ) {
+    this.service = service;
+    this.generation = generation;
+    this.asker = asker;
+    this.isNetworkStatus = answer.isNetworkStatus;
+    this.head = Buffer.from(answer.head, 'latin1');
+    this.body = body;
+    if (body === null) return;
+    service.bodyBytes += body.heldBytes;
+    if (!body.pins) return;
+    this.pinned = true;
+    service.pin(generation, this);
+  }
+
+  get isDone(): boolean {
+    return this.headDone === this.head.length && this.body === null;
+  }
+
+  /** Copy at most `max` bytes into `bytes` at `at`. Returns how many; 0 when none are ready, or at the end. */
+  pull(bytes: Uint8Array, at: number, max: number): number {
+    let copied = Math.min(max, this.head.length - this.headDone);
+    if (copied > 0) {
+      bytes.set(this.head.subarray(this.headDone, this.headDone + copied), at);
+      this.headDone += copied;
+    }
+    const { body } = this;
+    if (body !== null && copied < max) {
+      const before = body.heldBytes;
+      copied += body.pull(bytes, at + copied, max - copied);
+      this.service.bodyBytes += body.heldBytes - before;
+    }
+    this.settle();
+    return copied;
+  }
+
+  /** The head alone was the answer, or the body came to its end. */
+  private settle(): void {
+    const { body } = this;
+    if (body === null) return;
+    if (this.pinned && !body.pins) this.unpin();
+    if (!body.isDone) return;
+    this.body = null;
+    this.service.bodyBytes -= body.heldBytes;
+    if (this.isNetworkStatus) this.service.countFinished(this.asker.isTunnelled);
+  }
+
+  /** A compressor brought so many bytes, or came to its end. */
+  onReady(bytes: number): void {
+    this.service.bodyBytes += bytes;
+    this.settle();
+    this.asker.wake();
+  }
+
+  private unpin(): void {
+    this.pinned = false;
+    this.service.unpin(this.generation, this);
+  }
+
+  /** Its generation must go. */
+  abandon(): void {
+    this.isAbandoned = true;
+    this.close();
+    this.headDone = this.head.length;
+    this.asker.wake();
+  }
+
+  /** The asker is gone. */
+  close(): void {
+    const { body } = this;
+    if (body === null) return;
+    this.body = null;
+    this.service.bodyBytes -= body.heldBytes;
+    body.close();
+    if (this.pinned) this.unpin();
+  }
+}
+
+/** One worker's directory. */
+export class DirectoryService {
+  /** Bytes that answers under way hold beside the shelf. */
+  bodyBytes = 0;
+  private readonly around: DirectorySurroundings;
+  private readonly pool = new CompressorPool(COMPRESSORS_MOST);
+  private readonly living = new Map<number, LivingGeneration>();
+  private newest: LivingGeneration;
+  private options: DirectoryOptions;
+
+  constructor(around: DirectorySurroundings, options: DirectoryOptions, block: ShelfBlock) {
+    this.around = around;
+    this.options = options;
+    const shelf = new Shelf(block);
+    this.newest = { shelf, replies: new Set() };
+    this.living.set(shelf.generation, this.newest);
+  }
+
+  /** Whether directory requests are taken at all. */
+  get isOpen(): boolean {
+    return this.options.isCache;
+  }
+
+  get shelf(): Shelf {
+    return this.newest.shelf;
+  }
+
+  /** Bytes of our own that answers hold. */
+  get heldBytes(): number {
+    return this.bodyBytes + this.pool.heldBytes;
+  }
+
+  setOptions(options: DirectoryOptions): void {
+    this.options = options;
+  }
+
+  /** Answer from this generation from now on. */
+  setShelf(block: ShelfBlock): void {
+    const before = this.newest;
+    const shelf = new Shelf(block);
+    assert(!this.living.has(shelf.generation), 'shelf: every generation comes once');
+    this.newest = { shelf, replies: new Set() };
+    this.living.set(shelf.generation, this.newest);
+    if (before.replies.size === 0) this.living.delete(before.shelf.generation);
+    while (this.living.size > OLD_GENERATIONS_MOST + 1) this.abandonOldest();
+    this.around.onGenerations(this.oldest);
+  }
+
+  /** The oldest generation that an answer still reads from. */
+  private get oldest(): number {
+    for (const generation of this.living.keys()) return generation;
+    return this.shelf.generation;
+  }
+
+  private abandonOldest(): void {
+    for (const [generation, { replies }] of this.living) {
+      for (const reply of [...replies]) {
+        this.around.count(Counter.directory_abandoned);
+        reply.abandon();
+      }
+      this.living.delete(generation);
+      return;
+    }
+  }
+
+  pin(generation: number, reply: Reply): void {
+    this.living.get(generation)!.replies.add(reply);
+  }
+
+  unpin(generation: number, reply: Reply): void {
+    const living = this.living.get(generation);
+    if (living === undefined) return;
+    living.replies.delete(reply);
+    if (living.replies.size > 0 || living === this.newest) return;
+    this.living.delete(generation);
+    this.around.onGenerations(this.oldest);
+  }
+
+  /** A request that gets no answer. */
+  countRefused(): void {
+    this.around.count(Counter.directory_request_refused);
+  }
+
+  countFinished(isTunnelled: boolean): void {
+    this.around.count(isTunnelled ? Counter.directory_tunnelled_finished : Counter.directory_direct_finished);
+  }
+
+  /** Answer a request; `head` is the text that it was read from. */
+  answer(request: ParsedRequest, head: string, asker: Asker): Reply {
+    const { around, options } = this;
+    const { shelf } = this.newest;
+    const answer = answerRequest(request, {
+      head,
+      shelf,
+      nowSec: around.wallSec(),
+      clientHost: asker.host,
+      isTunnelled: asker.isTunnelled,
+      isAnonymous: asker.isAnonymous,
+      ownAddresses: around.ownAddresses(),
+      frontPage: options.frontPage,
+      isBridge: options.isBridge,
+      isBusy: (bytes) => this.isBusy(bytes, asker),
+      count: around.count,
+    });
+    return this.reply(answer, shelf, asker);
+  }
+
+  /** As C tor, streams over circuits are not refused for bandwidth: their circuit goes by the limits. */
+  private isBusy(bytes: number, asker: Asker): boolean {
+    if (this.pool.waitingCount >= COMPRESSORS_WAITING_MOST) return true;
+    return !asker.isTunnelled && this.around.isBusy(bytes, asker.host);
+  }
+
+  private reply(answer: DirectoryAnswer, shelf: Shelf, asker: Asker): Reply {
+    let reply: Reply | null = null;
+    const body = this.bodyOf(answer, shelf, (bytes) => reply?.onReady(bytes));
+    reply = new Reply(this, shelf.generation, asker, answer, body);
+    return reply;
+  }
+
+  private bodyOf(
+    { content }: DirectoryAnswer,
+    shelf: Shelf,
+    onReady: (bytes: number) => void,
+  ): AnswerBody | null {
+    if (content === null) return null;
+    if (content.kind === 'bytes') return new BytesBody(content.bytes, false);
+    const { run, encoding } = content;
+    if (encoding === 'identity') return new RunBody(shelf, run);
+    if (runBytes(run) > AT_ONCE_BYTES) return new CompressedBody(shelf, run, encoding, this.pool, onReady);
+    return new BytesBody(compressAtOnce(shelf, run, encoding), true);
+  }
+}

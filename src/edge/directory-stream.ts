@@ -1,0 +1,119 @@
+/**
+ * A directory request that came through a circuit: BEGIN_DIR opens it, DATA cells bring an HTTP request, and the answer
+ * goes back in DATA cells, as many as the stream table finds room for.
+ *
+ * The stream ends with the answer. A request that C tor closes its connection upon (HEAD, PUT, a length that does not
+ * read, a head without end) ends it without one. What a client sends behind its request is counted and forgotten.
+ *
+ * @source tor-spec "Opening a directory stream"
+ */
+import { EndReason } from '../cell/reason.ts';
+import { Malformed } from '../fault.ts';
+import { parseDirectoryRequest, RequestReader } from '../netdoc/directory-request.ts';
+import type { Asker, DirectoryService, Reply } from './directory-service.ts';
+import type { StreamEnd, StreamWaker } from './stream-end.ts';
+
+/** What a client may send behind its request. */
+const SURPLUS_BYTES_MAX = 10 * 2 ** 20;
+
+/** Makes the end of a stream that BEGIN_DIR opens. `prevIsRelay`: the circuit came over an authenticated link. */
+export type DirectoryFactory = (
+  waker: StreamWaker,
+  clientHost: Uint8Array,
+  prevIsRelay: boolean,
+) => StreamEnd;
+
+/** What gathers a request and gives its answer's bytes, on a stream or on a connection. */
+export class DirectoryStream implements StreamEnd, Asker {
+  readonly host: Uint8Array;
+  readonly isTunnelled: boolean;
+  readonly isAnonymous: boolean;
+  private readonly service: DirectoryService;
+  private readonly waker: StreamWaker;
+  private reader: RequestReader | null = new RequestReader();
+  private reply: Reply | null = null;
+  private surplus = 0;
+  private reason = 0;
+
+  /** @param isTunnelled false for a connection of the DirPort */
+  constructor(
+    service: DirectoryService,
+    waker: StreamWaker,
+    clientHost: Uint8Array,
+    prevIsRelay: boolean,
+    isTunnelled = true,
+  ) {
+    this.service = service;
+    this.waker = waker;
+    this.host = clientHost;
+    this.isTunnelled = isTunnelled;
+    this.isAnonymous = isTunnelled && prevIsRelay;
+  }
+
+  get endReason(): number {
+    return this.reason;
+  }
+
+  get heldBytes(): number {
+    return this.reader?.heldBytes ?? 0;
+  }
+
+  take(data: Uint8Array): void {
+    if (this.reason !== 0) return;
+    if (this.reader === null) {
+      this.surplus += data.length;
+      if (this.surplus > SURPLUS_BYTES_MAX) this.refuse();
+      return;
+    }
+    try {
+      const received = this.reader.push(data);
+      if (received === null) return;
+      this.reader = null;
+      this.reply = this.service.answer(parseDirectoryRequest(received.head), received.head, this);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      this.refuse();
+      return;
+    }
+    this.waker.wake();
+  }
+
+  private refuse(): void {
+    this.reader = null;
+    this.service.countRefused();
+    this.end(EndReason.DONE);
+    this.waker.wake();
+  }
+
+  private end(reason: number): void {
+    this.reason = reason;
+    this.reply?.close();
+    this.reply = null;
+  }
+
+  pull(bytes: Uint8Array, at: number, max: number): number {
+    const { reply } = this;
+    if (reply === null) return 0;
+    const copied = reply.pull(bytes, at, max);
+    if (reply.isDone) this.end(reply.isAbandoned ? EndReason.RESOURCELIMIT : EndReason.DONE);
+    return copied;
+  }
+
+  /** The reply has something again. */
+  wake(): void {
+    const { reply } = this;
+    if (reply === null) return;
+    if (reply.isDone) this.end(reply.isAbandoned ? EndReason.RESOURCELIMIT : EndReason.DONE);
+    this.waker.wake();
+  }
+
+  close(): void {
+    this.reader = null;
+    this.end(this.reason === 0 ? EndReason.DONE : this.reason);
+  }
+}
+
+/** The factory for one worker's streams. */
+export function directoryFactory(service: DirectoryService): DirectoryFactory {
+  return (waker, clientHost, prevIsRelay) => new DirectoryStream(service, waker, clientHost, prevIsRelay);
+}

@@ -1,0 +1,121 @@
+/** A worker's directory: answers keep the generation that they began with, and not for ever. */
+import { describe, expect, test } from 'bun:test';
+import { Bug } from '../../src/fault.ts';
+import { DirectoryDesk } from './directory-desk.ts';
+import { keyOf, ShelfFixture } from './shelf-fixture.ts';
+
+const MICRODESCRIPTORS = `/tor/micro/d/${Buffer.from(keyOf(1, 32)).toString('base64').replace('=', '')}`;
+const REQUEST = Buffer.from(`GET ${MICRODESCRIPTORS} HTTP/1.0\r\n\r\n`);
+
+/** A shelf whose one document is long and says which generation it is of. */
+const shelf = (generation: number, text = `generation ${generation}\n`.repeat(200)) =>
+  new ShelfFixture().put('microdescriptor', keyOf(1, 32), text).block(generation);
+
+describe('generations', () => {
+  test('new requests get the newest; those under way go on with theirs', async () => {
+    const desk = new DirectoryDesk(shelf(1));
+    const first = desk.open();
+    first.end.take(REQUEST);
+    first.pull();
+    desk.service.setShelf(shelf(2));
+    expect(desk.oldest).toEqual([1]);
+    expect((await desk.get(MICRODESCRIPTORS)).body).toStartWith('generation 2\n');
+    expect((await first.drain()).body).toBe('generation 1\n'.repeat(200));
+    expect(desk.oldest).toEqual([1, 2]);
+  });
+
+  test('one that nobody reads goes at once', () => {
+    const desk = new DirectoryDesk(shelf(1));
+    desk.service.setShelf(shelf(2));
+    desk.service.setShelf(shelf(3));
+    expect(desk.oldest).toEqual([2, 3]);
+    expect(() => desk.service.setShelf(shelf(3))).toThrow(Bug);
+  });
+
+  test('a stream that is closed lets go of its own', () => {
+    const desk = new DirectoryDesk(shelf(1));
+    const stream = desk.open();
+    stream.end.take(REQUEST);
+    desk.service.setShelf(shelf(2));
+    stream.end.close();
+    expect(desk.oldest).toEqual([1, 2]);
+    expect(stream.pull()).toBe(0);
+  });
+
+  test('a reader that takes too long loses its answer, and the others do not', async () => {
+    const desk = new DirectoryDesk(shelf(1));
+    const slow = desk.open();
+    slow.end.take(REQUEST);
+    slow.pull();
+    const later = desk.open();
+    for (let generation = 2; generation <= 6; generation++) {
+      if (generation === 4) later.end.take(REQUEST);
+      desk.service.setShelf(shelf(generation));
+    }
+    const wakes = slow.wakes;
+    expect(wakes).toBeGreaterThan(0);
+    // The first generation is the only one of its past that must have gone: those without readers went at once.
+    expect(slow.end.endReason).toBe(0);
+    for (let generation = 7; generation <= 9; generation++) {
+      const held = desk.open();
+      held.end.take(REQUEST);
+      desk.service.setShelf(shelf(generation));
+    }
+    expect(slow.end.endReason).toBe(11);
+    expect(slow.wakes).toBe(wakes + 1);
+    expect(slow.pull()).toBe(0);
+    expect(desk.count('directory_abandoned')).toBe(1);
+    expect((await later.drain()).body).toStartWith('generation 3\n');
+  });
+});
+
+describe('memory', () => {
+  test('of answers that were compressed is counted until they are taken', async () => {
+    const desk = new DirectoryDesk(shelf(1));
+    const request = `GET ${MICRODESCRIPTORS} HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n`;
+    const stream = desk.open();
+    stream.end.take(Buffer.from(request));
+    expect(desk.service.heldBytes).toBeGreaterThan(30);
+    await stream.drain();
+    expect(desk.service.heldBytes).toBe(0);
+    const dropped = desk.open();
+    dropped.end.take(Buffer.from(request));
+    dropped.end.close();
+    expect(desk.service.heldBytes).toBe(0);
+  });
+
+  test('of long ones stays small, and comes back when they end or are dropped', async () => {
+    const text = Array.from({ length: 40_000 }, (_, i) => `line ${(i * 2654435761) % 2 ** 32}\n`).join('');
+    const desk = new DirectoryDesk(shelf(1, text));
+    const request = `GET ${MICRODESCRIPTORS} HTTP/1.0\r\nAccept-Encoding: deflate\r\n\r\n`;
+    const answered = await desk.ask(request);
+    expect(answered.body).toBe(text);
+    expect(desk.service.heldBytes).toBe(0);
+    const dropped = desk.open();
+    dropped.end.take(Buffer.from(request));
+    while (dropped.wakes < 2) await Bun.sleep(1);
+    expect(desk.service.heldBytes).toBeGreaterThan(0);
+    dropped.end.close();
+    expect(desk.service.heldBytes).toBe(0);
+  });
+
+  test('when too many wait for a compressor, further requests are told that we are busy', async () => {
+    const desk = new DirectoryDesk(shelf(1, 'x'.repeat(100_000)));
+    const request = Buffer.from(`GET ${MICRODESCRIPTORS} HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n`);
+    const streams = Array.from({ length: 32 + 1024 }, () => desk.open());
+    for (const stream of streams) stream.end.take(request);
+    const refused = await desk.ask(request.toString());
+    expect(refused.statusLine).toBe('HTTP/1.0 503 Directory busy, try again later');
+    for (const stream of streams) stream.end.close();
+    expect(desk.service.heldBytes).toBe(0);
+    expect((await desk.ask(request.toString())).body).toBe('x'.repeat(100_000));
+  });
+});
+
+test('options say whether we are a cache', () => {
+  const desk = new DirectoryDesk(shelf(1), { isCache: false });
+  expect(desk.service.isOpen).toBe(false);
+  desk.service.setOptions({ isCache: true, isBridge: false, frontPage: null });
+  expect(desk.service.isOpen).toBe(true);
+  expect(desk.service.shelf.generation).toBe(1);
+});
