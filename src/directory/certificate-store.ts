@@ -26,7 +26,6 @@ export interface AddedCertificates {
   readonly problems: readonly string[];
 }
 
-/** Certificates by authority. */
 /** Problems that one log line names. */
 const NAMED_MAX = 3;
 
@@ -37,14 +36,21 @@ export function summariseProblems(problems: readonly string[]): string {
   return more > 0 ? `${named}; and ${more} more` : named;
 }
 
+/** Certificates by authority. */
 export class CertificateStore {
   readonly #byAuthority = new Map<string, AuthorityCertificate[]>();
   readonly #authorityIds: readonly Uint8Array[];
+  readonly #listeners: (() => void)[] = [];
 
   /** @param authorityIds v3 identities of all authorities whose signatures count */
   constructor(authorityIds: readonly Uint8Array[]) {
     this.#authorityIds = authorityIds;
     for (const id of authorityIds) this.#byAuthority.set(encodeHex(id), []);
+  }
+
+  /** Be told when some came or went. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Parse, verify and keep certificates. A bad one costs only itself. */
@@ -66,6 +72,7 @@ export class CertificateStore {
         }
       }
     }
+    if (added.length > 0) this.#tell();
     return { added, unknown, problems: whys };
   }
 
@@ -94,7 +101,12 @@ export class CertificateStore {
       dropped ||= kept.length < older.length;
       this.#byAuthority.set(id, [newest, ...kept]);
     }
+    if (dropped) this.#tell();
     return dropped;
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   /** All certificates one behind the other, as `cached-certs` holds them. */

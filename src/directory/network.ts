@@ -67,10 +67,16 @@ export interface NetworkConfig {
   readonly timing: Timing;
 }
 
-interface Held {
+/** A consensus that is believed. */
+export interface HeldConsensus {
   readonly consensus: Consensus;
+  /** What it was read from; not to be changed. */
   readonly document: Uint8Array;
+  /** v3 identities, in upper-case hex, of the authorities whose signatures are good. */
+  readonly signers: readonly string[];
 }
+
+type Offered = Pick<HeldConsensus, 'consensus' | 'document'>;
 
 export type ConsensusListener = (flavour: ConsensusFlavour, consensus: Consensus) => void;
 
@@ -79,8 +85,8 @@ export class Network implements PublishView {
   readonly certificates: CertificateStore;
   readonly #config: NetworkConfig;
   readonly #authorityIds: readonly Uint8Array[];
-  readonly #held = new Map<ConsensusFlavour, Held>();
-  readonly #waiting = new Map<ConsensusFlavour, Held>();
+  readonly #held = new Map<ConsensusFlavour, HeldConsensus>();
+  readonly #waiting = new Map<ConsensusFlavour, Offered>();
   readonly #listeners: ConsensusListener[] = [];
   readonly #skewLimit: RateLimit;
   #own: OwnStatus | null = null;
@@ -102,6 +108,11 @@ export class Network implements PublishView {
   /** The newest consensus of a flavour, live or not. */
   consensus(flavour: ConsensusFlavour): Consensus | null {
     return this.#held.get(flavour)?.consensus ?? null;
+  }
+
+  /** The newest consensus of a flavour with its document. */
+  held(flavour: ConsensusFlavour): HeldConsensus | null {
+    return this.#held.get(flavour) ?? null;
   }
 
   /** The document that `consensus` was read from; not to be changed. */
@@ -220,11 +231,11 @@ export class Network implements PublishView {
     return verifyConsensus(consensus, this.#authorityIds, this.certificates.all(), nowSec);
   }
 
-  #judge(held: Held, origin: string): OfferVerdict {
+  #judge(held: Offered, origin: string): OfferVerdict {
     const { flavour } = held.consensus;
-    const { good, needed, missing } = this.#verify(held.consensus);
+    const { good, needed, missing, signers } = this.#verify(held.consensus);
     if (good >= needed) {
-      this.#accept(held, origin);
+      this.#accept({ ...held, signers }, origin);
       return { kind: 'accepted' };
     }
     const authorities = new Set(missing.map(({ authorityId }) => encodeHex(authorityId)));
@@ -238,7 +249,7 @@ export class Network implements PublishView {
     return { kind: 'refused', why: `only ${good} good signatures of the ${needed} that it takes` };
   }
 
-  #accept(held: Held, origin: string): void {
+  #accept(held: HeldConsensus, origin: string): void {
     const { consensus } = held;
     const nowSec = this.#config.timing.nowSec();
     this.#held.set(consensus.flavour, held);

@@ -440,6 +440,8 @@ export function parseConsensus(text: DocumentText): Consensus {
 export interface ConsensusVerdict {
   /** Known authorities with at least one good signature. */
   readonly good: number;
+  /** Their v3 identities in upper-case hex. */
+  readonly signers: readonly string[];
   /** How many it takes: more than half of the known authorities. */
   readonly needed: number;
   /** Known authorities whose signatures are all wrong. */
@@ -488,6 +490,7 @@ export function verifyConsensus(
   }
   return {
     good: good.size,
+    signers: [...good],
     needed: Math.floor(known.size / 2) + 1,
     bad: [...bad].filter((id) => !good.has(id)).length,
     missing,

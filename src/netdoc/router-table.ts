@@ -183,6 +183,11 @@ export class RouterTable {
     return this.#rsaIds.subarray(row * ID_BYTES, (row + 1) * ID_BYTES);
   }
 
+  /** Give the descriptor digest in a row: a view, not to be changed. */
+  digest(row: number): Uint8Array {
+    return this.#digests.subarray(row * this.digestBytes, (row + 1) * this.digestBytes);
+  }
+
   /** Give the flags in a row. */
   flags(row: number): number {
     return this.#flags[row]!;

@@ -1,0 +1,189 @@
+/**
+ * The extra-infos that a directory cache holds: those that a server descriptor of ours names, and no others.
+ *
+ * The descriptor's relay must have signed it, and both must say the same time and digests.
+ *
+ * @source dir-spec "Downloading extra-info documents"; C tor's routerlist.c
+ */
+import { Malformed } from '../fault.ts';
+import { log } from '../log.ts';
+import { splitAnnotated } from '../netdoc/annotated.ts';
+import { type ExtraInfo, parseExtraInfo, verifyExtraInfo } from '../netdoc/extra-info.ts';
+import { parseServerDescriptor } from '../netdoc/server-descriptor.ts';
+import { summariseProblems } from './certificate-store.ts';
+import type { AddedDescriptors, DescriptorStore } from './descriptor-store.ts';
+import { DigestMap } from './digest-map.ts';
+import { isDescriptorFileGrown, JournaledFile } from './journaled-file.ts';
+
+/** An extra-info that is held. */
+export interface HeldExtraInfo {
+  /** SHA-1 of the signed part, 20 bytes. */
+  readonly digest: Uint8Array;
+  readonly rsaId: Uint8Array;
+  readonly publishedSec: number;
+  readonly document: Uint8Array;
+}
+
+/** Extra-infos by digest. */
+export class ExtraInfoStore {
+  readonly #held = new DigestMap<HeldExtraInfo>();
+  readonly #descriptors: DescriptorStore;
+  readonly #file: JournaledFile;
+  readonly #onChange: () => void;
+  #bytes = 0;
+
+  /** @param directory - where `cached-extrainfo` lies; null keeps nothing on disk */
+  constructor(
+    directory: string | null,
+    descriptors: DescriptorStore,
+    onChange: () => void = () => undefined,
+  ) {
+    this.#descriptors = descriptors;
+    this.#file = new JournaledFile(directory, 'cached-extrainfo', isDescriptorFileGrown);
+    this.#onChange = onChange;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Bytes of all documents. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(digest: Uint8Array): boolean {
+    return this.#held.has(digest);
+  }
+
+  get(digest: Uint8Array): HeldExtraInfo | null {
+    return this.#held.get(digest) ?? null;
+  }
+
+  /** The extra-info that a relay's current descriptor names. */
+  ofRelay(rsaId: Uint8Array): HeldExtraInfo | null {
+    const digest = this.#descriptors.ofRelay(rsaId)?.extraInfoDigest ?? null;
+    return digest === null ? null : this.get(digest);
+  }
+
+  all(): IterableIterator<HeldExtraInfo> {
+    return this.#held.values();
+  }
+
+  /** Read the files, behind those of the descriptors. */
+  load(nowSec: number): void {
+    const { main, journal } = this.#file.read();
+    const problems: string[] = [];
+    for (const bytes of [main, journal]) {
+      for (const { start, end } of splitAnnotated(bytes, 'extra-info')) {
+        const outcome = this.#read(bytes.subarray(start, end), nowSec, false);
+        if ('why' in outcome) problems.push(outcome.why);
+        else this.#put(outcome);
+      }
+    }
+    if (problems.length > 0) log.info('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
+    if (journal.length > 0) this.#tidy(true);
+    if (this.#held.size > 0) this.#onChange();
+  }
+
+  /** Take what an answer holds, if it was asked for. */
+  add(bytes: Uint8Array, isWanted: (digest: Uint8Array) => boolean, nowSec: number): AddedDescriptors {
+    const bad: Uint8Array[] = [];
+    const problems: string[] = [];
+    const chunks: Uint8Array[] = [];
+    let [added, unwanted] = [0, 0];
+    for (const { start, end } of splitAnnotated(bytes, 'extra-info')) {
+      const outcome = this.#read(bytes.subarray(start, end), nowSec, true);
+      if ('why' in outcome) {
+        problems.push(outcome.why);
+        if (outcome.digest !== null) bad.push(outcome.digest);
+      } else if (!isWanted(outcome.digestSha1)) unwanted++;
+      else if (this.#put(outcome)) {
+        chunks.push(outcome.document);
+        added++;
+      }
+    }
+    this.#file.append(chunks);
+    if (added > 0) {
+      this.#tidy(false);
+      this.#onChange();
+    }
+    return { added, bad, unwanted, problems };
+  }
+
+  /** Drop what no descriptor names any more. */
+  review(): void {
+    let dropped = 0;
+    for (const held of this.#held.values()) {
+      if (this.#descriptors.ofExtraInfo(held.digest) !== null) continue;
+      this.#held.delete(held.digest);
+      this.#bytes -= held.document.length;
+      this.#file.drop(held.document.length);
+      dropped++;
+    }
+    if (dropped === 0) return;
+    this.#tidy(false);
+    this.#onChange();
+  }
+
+  /** Digests that descriptors name and we lack. */
+  missing(): Uint8Array[] {
+    const missing = new DigestMap<Uint8Array>();
+    for (const { extraInfoDigest, rsaId } of this.#descriptors.all()) {
+      if (extraInfoDigest === null || this.#held.has(extraInfoDigest)) continue;
+      if (this.#descriptors.ofRelay(rsaId) !== null) missing.set(extraInfoDigest, extraInfoDigest);
+    }
+    return [...missing.values()];
+  }
+
+  #read(
+    document: Uint8Array,
+    nowSec: number,
+    isFromWire: boolean,
+  ): ExtraInfo | { readonly why: string; readonly digest: Uint8Array | null } {
+    let digest: Uint8Array | null = null;
+    try {
+      const extraInfo = parseExtraInfo(document);
+      digest = extraInfo.digestSha1;
+      this.#check(extraInfo, nowSec, isFromWire);
+      return extraInfo;
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      return { why: error.message, digest };
+    }
+  }
+
+  /** @throws Malformed when it is not what its relay's descriptor says */
+  #check(extraInfo: ExtraInfo, nowSec: number, isFromWire: boolean): void {
+    const fail = (why: string): Malformed => new Malformed('extra-info', why);
+    const held = this.#descriptors.ofExtraInfo(extraInfo.digestSha1);
+    if (held === null) throw fail('is named by no descriptor');
+    if (Buffer.compare(held.rsaId, extraInfo.rsaId) !== 0)
+      throw fail('is of another relay than its descriptor');
+    if (held.publishedSec !== extraInfo.publishedSec) throw fail('was published at another time');
+    const sha256 = held.extraInfoSha256;
+    if (sha256 !== null && Buffer.compare(sha256, extraInfo.digestSha256) !== 0)
+      throw fail('has another SHA-256');
+    // A descriptor that was believed vouches for this SHA-256.
+    if (!isFromWire && sha256 !== null) return;
+    const descriptor = parseServerDescriptor(held.document);
+    const [theirs, ours] = [descriptor.seal.signingCert, extraInfo.seal.signingCert];
+    if (Buffer.compare(theirs.certifiedKey, ours.certifiedKey) !== 0)
+      throw fail('is signed with another key');
+    verifyExtraInfo(extraInfo, descriptor.rsaDer, nowSec);
+  }
+
+  #put({ digestSha1: digest, rsaId, publishedSec, document }: ExtraInfo): boolean {
+    if (this.#held.has(digest)) return false;
+    this.#held.set(digest, { digest, rsaId, publishedSec, document: document.slice() });
+    this.#bytes += document.length;
+    return true;
+  }
+
+  #tidy(force: boolean): void {
+    this.#file.tidy(() => {
+      const sorted = [...this.#held.values()].sort((a, b) => a.publishedSec - b.publishedSec);
+      return sorted.map(({ document }) => document);
+    }, force);
+  }
+}

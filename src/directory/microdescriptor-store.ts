@@ -1,0 +1,181 @@
+/**
+ * The microdescriptors that we hold: those of the present consensus, and those that one listed in the last week.
+ *
+ * Each is known by its SHA-256, which the consensus vouches for. When a consensus comes into force, what it lists is
+ * marked; what none has listed for seven days goes, but only while the consensus is at most a day old, as after a long
+ * rest everything looks unlisted.
+ *
+ * @source dir-spec "Downloading microdescriptors", "Caching"; C tor's microdesc.c for the file
+ */
+
+import { log } from '../log.ts';
+import { printLastListed } from '../netdoc/annotated.ts';
+import type { Consensus } from '../netdoc/consensus.ts';
+import {
+  type AnnotatedMicrodescriptor,
+  type Microdescriptor,
+  parseMicrodescriptors,
+} from '../netdoc/microdescriptor.ts';
+import { summariseProblems } from './certificate-store.ts';
+import { DigestMap } from './digest-map.ts';
+import { isMicrodescFileGrown, JournaledFile } from './journaled-file.ts';
+
+/** How long one is kept that no consensus lists. */
+const UNLISTED_SEC = 7 * 24 * 3600;
+/** A consensus tells what is listed until so long after it expired. */
+const REASONABLY_LIVE_SEC = 24 * 3600;
+
+interface Held {
+  readonly microdescriptor: Microdescriptor;
+  lastListedSec: number;
+}
+
+/** What became of microdescriptors that came. */
+export interface AddedMicrodescriptors {
+  readonly added: number;
+  /** Digests of what does not parse: no use asking for them again. */
+  readonly bad: readonly Uint8Array[];
+  /** How many came that nobody asked for. */
+  readonly unwanted: number;
+  readonly problems: readonly string[];
+}
+
+/** Microdescriptors by digest. */
+export class MicrodescriptorStore {
+  readonly #held = new DigestMap<Held>();
+  readonly #file: JournaledFile;
+  readonly #onChange: () => void;
+  #bytes = 0;
+
+  /**
+   * @param directory - where `cached-microdescs` lies; null keeps nothing on disk
+   * @param onChange - called when some came or went
+   */
+  constructor(directory: string | null, onChange: () => void = () => undefined) {
+    this.#file = new JournaledFile(directory, 'cached-microdescs', isMicrodescFileGrown);
+    this.#onChange = onChange;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Bytes of all documents. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  has(digest: Uint8Array): boolean {
+    return this.#held.has(digest);
+  }
+
+  get(digest: Uint8Array): Microdescriptor | null {
+    return this.#held.get(digest)?.microdescriptor ?? null;
+  }
+
+  *all(): IterableIterator<Microdescriptor> {
+    for (const { microdescriptor } of this.#held.values()) yield microdescriptor;
+  }
+
+  /** Read the files. */
+  load(): void {
+    const { main, journal } = this.#file.read();
+    for (const bytes of [main, journal]) {
+      const { list, problems } = parseMicrodescriptors(bytes);
+      if (problems.length > 0) {
+        log.warn(
+          'dir',
+          `${this.#file.name}: skipped: ${summariseProblems(problems.map((each) => each.message))}`,
+        );
+      }
+      for (const each of list) this.#put(each);
+    }
+    if (this.#held.size > 0) this.#onChange();
+  }
+
+  /**
+   * Take what an answer holds, if it was asked for.
+   *
+   * @param isWanted - tells by digest
+   * @param listedSec - when the consensus that lists them became valid
+   */
+  add(
+    bytes: Uint8Array,
+    isWanted: (digest: Uint8Array) => boolean,
+    listedSec: number,
+  ): AddedMicrodescriptors {
+    const { list, bad, problems } = parseMicrodescriptors(bytes);
+    const wanted = list.filter(({ microdescriptor }) => isWanted(microdescriptor.digest));
+    const chunks: Uint8Array[] = [];
+    let added = 0;
+    for (const { microdescriptor } of wanted) {
+      if (!this.#put({ microdescriptor, lastListedSec: listedSec })) continue;
+      chunks.push(Buffer.from(printLastListed(listedSec)), microdescriptor.document);
+      added++;
+    }
+    this.#file.append(chunks);
+    if (added > 0) {
+      this.#tidy();
+      this.#onChange();
+    }
+    return {
+      added,
+      bad,
+      unwanted: list.length - wanted.length,
+      problems: problems.map((each) => each.message),
+    };
+  }
+
+  /** Mark what a consensus lists, and drop what has not been listed for long. */
+  review(consensus: Consensus, nowSec: number): void {
+    const { routers, validAfterSec, validUntilSec } = consensus;
+    for (let row = 0; row < routers.count; row++) {
+      const held = this.#held.get(routers.digest(row));
+      if (held !== undefined && held.lastListedSec < validAfterSec) held.lastListedSec = validAfterSec;
+    }
+    if (nowSec > validUntilSec + REASONABLY_LIVE_SEC) return;
+    let dropped = 0;
+    for (const { microdescriptor, lastListedSec } of this.#held.values()) {
+      if (lastListedSec >= nowSec - UNLISTED_SEC) continue;
+      this.#held.delete(microdescriptor.digest);
+      this.#bytes -= microdescriptor.document.length;
+      this.#file.drop(microdescriptor.document.length);
+      dropped++;
+    }
+    if (dropped === 0) return;
+    this.#tidy();
+    this.#onChange();
+  }
+
+  /** Digests that a consensus lists and we lack, each once. */
+  missing({ routers }: Consensus): Uint8Array[] {
+    const missing = new DigestMap<Uint8Array>();
+    for (let row = 0; row < routers.count; row++) {
+      const digest = routers.digest(row);
+      if (!this.#held.has(digest) && digest.some((byte) => byte !== 0)) missing.set(digest, digest);
+    }
+    return [...missing.values()];
+  }
+
+  #put({ microdescriptor, lastListedSec }: AnnotatedMicrodescriptor): boolean {
+    const held = this.#held.get(microdescriptor.digest);
+    if (held !== undefined) {
+      held.lastListedSec = Math.max(held.lastListedSec, lastListedSec);
+      return false;
+    }
+    // The document of its own, so that the answer it came in can go.
+    const own = { ...microdescriptor, document: microdescriptor.document.slice() };
+    this.#held.set(own.digest, { microdescriptor: own, lastListedSec });
+    this.#bytes += own.document.length;
+    return true;
+  }
+
+  #tidy(): void {
+    this.#file.tidy(() =>
+      [...this.#held.values()].flatMap(({ microdescriptor, lastListedSec }) => [
+        Buffer.from(lastListedSec === 0 ? '' : printLastListed(lastListedSec)),
+        microdescriptor.document,
+      ]),
+    );
+  }
+}
