@@ -1,14 +1,7 @@
 /** Paths: who may stand where, who never does, and that no two of one kin stand in one. */
 import { describe, expect, test } from 'bun:test';
 import { PathChooser, type PathRules } from '../../src/directory/path.ts';
-import {
-  areKin,
-  hasFlags,
-  hopOf,
-  type Kin,
-  listNodes,
-  type PathNode,
-} from '../../src/directory/path-node.ts';
+import { areKin, hopOf, type Kin, listNodes, type PathNode } from '../../src/directory/path-node.ts';
 import { fingerprintOf, type MadeRelay, makeConsensus } from './path-network.ts';
 import { seededRandom } from './virtual-time.ts';
 
