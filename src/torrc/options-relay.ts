@@ -159,15 +159,15 @@ DownloadExtraInfo | boolean | 0 | later
 EntryStatistics | boolean | 0 | later
   Count the clients that link directly, by country.
 ExitPolicy | lines | - | acts
-  Which destinations exit traffic may reach: accept or reject ADDRESS[/MASK]:PORT, first match wins; anything but a policy that rejects everything is refused until this relay can exit.
-ExitPolicyRejectLocalInterfaces | boolean | 0 | later
+  Which destinations exit traffic may reach: accept or reject ADDRESS[/MASK]:PORT, first match wins; the default policy follows.
+ExitPolicyRejectLocalInterfaces | boolean | 0 | acts
   Reject exit traffic to the addresses of this machine.
-ExitPolicyRejectPrivate | boolean | 1 | later | 0
+ExitPolicyRejectPrivate | boolean | 1 | acts | 0
   Reject exit traffic to private networks and to this relay's own addresses.
 ExitPortStatistics | boolean | 0 | later
   Count exit traffic by port.
 ExitRelay | auto-boolean | auto | acts
-  Whether exit traffic is allowed: 0 or auto rejects everything; 1 is refused until this relay can exit.
+  Whether exit traffic is allowed; auto means only if ExitPolicy, ReducedExitPolicy or IPv6Exit is set.
 ExtendAllowPrivateAddresses | boolean | 0 | acts | 1
   Extend circuits to private and loopback addresses too; only for test networks.
 ExtendByEd25519ID | auto-boolean | auto | later
@@ -208,7 +208,7 @@ HeartbeatPeriod | interval | 6 hours | acts
   Time between two heartbeat lines in the log; 0 turns them off, otherwise at least 30 minutes.
 HiddenServiceStatistics | boolean | 1 | later
   Collect obfuscated statistics about onion service traffic.
-IPv6Exit | boolean | 0 | later
+IPv6Exit | boolean | 0 | acts
   Allow exit traffic to IPv6 addresses.
 KeepalivePeriod | interval | 5 minutes | later
   Keep firewalls from closing idle links by sending padding this often.
@@ -264,7 +264,7 @@ __ORPort | port-lines | - | acts restart
   ORPort as a controller sets it; used like ORPort but never written out.
 OutboundBindAddress | lines | - | acts
   Source address for everything that the relay dials, at most one per address family.
-OutboundBindAddressExit | lines | - | later
+OutboundBindAddressExit | lines | - | acts
   Source address for exit traffic; stronger than OutboundBindAddress.
 OutboundBindAddressOR | lines | - | acts
   Source address for links to other relays; stronger than OutboundBindAddress.
@@ -292,11 +292,11 @@ ReducedCircuitPadding | boolean | 0 | later
   Pad circuits less; not for relays.
 ReducedConnectionPadding | boolean | 0 | later
   Pad links less; not for relays.
-ReducedExitPolicy | boolean | 0 | later
+ReducedExitPolicy | boolean | 0 | acts
   Use a shorter list of well-known ports as the exit policy.
-ReevaluateExitPolicy | boolean | 0 | later
+ReevaluateExitPolicy | boolean | 0 | acts
   Close streams that a changed exit policy no longer allows.
-RefuseUnknownExits | auto-boolean | auto | later
+RefuseUnknownExits | auto-boolean | auto | acts
   Refuse to exit for circuits whose previous hop is not a known relay.
 RelayBandwidthBurst | memory | 0 | acts
   Most relayed bytes that may be moved at once, each way, after a pause; 0 follows RelayBandwidthRate.
@@ -316,19 +316,19 @@ __SbwsExit | boolean | 0 | later
   Give streams of bandwidth measurements their own limits.
 Schedulers | list | KIST,KISTLite,Vanilla | later
   Schedulers to try in this order: KIST, KISTLite, Vanilla.
-ServerDNSAllowBrokenConfig | boolean | 1 | later
+ServerDNSAllowBrokenConfig | boolean | 1 | acts
   Start although the resolver configuration is broken.
-ServerDNSAllowNonRFC953Hostnames | boolean | 0 | later
+ServerDNSAllowNonRFC953Hostnames | boolean | 0 | acts
   Resolve exit host names with odd characters.
-ServerDNSDetectHijacking | boolean | 1 | later
+ServerDNSDetectHijacking | boolean | 1 | acts
   Test whether the resolver answers for names that do not exist.
-ServerDNSRandomizeCase | boolean | 1 | later
+ServerDNSRandomizeCase | boolean | 1 | acts
   Mix the case of letters in queries against forged answers.
-ServerDNSResolvConfFile | path | - | later
+ServerDNSResolvConfFile | path | - | acts
   Resolver configuration to use instead of the system's.
-ServerDNSSearchDomains | boolean | 0 | later
+ServerDNSSearchDomains | boolean | 0 | acts
   Try the local search domains for exit host names.
-ServerDNSTestAddresses | list | www.google.com,www.mit.edu,www.yahoo.com,www.slashdot.org | later
+ServerDNSTestAddresses | list | www.google.com,www.mit.edu,www.yahoo.com,www.slashdot.org | acts
   Names that must resolve to different addresses when testing for hijacking.
 ServerTransportListenAddr | lines | - | later
   Address and port on which a pluggable transport listens.

@@ -5,6 +5,7 @@
  */
 
 import type { DosSettings } from './dos-options.ts';
+import type { DnsOptions, ExitOptions } from './exit-options.ts';
 import type { LogRule } from './log-line.ts';
 import type { OrPort } from './port.ts';
 
@@ -44,7 +45,8 @@ export interface RelayOptions {
   readonly addressDisableIpv6: boolean;
   /** ORPort lines; `orPortEndpoints` of `port.ts` resolves them by family. Empty after `ORPort 0`. */
   readonly orPorts: readonly OrPort[];
-  readonly outboundBindAddress: { readonly any: BindAddresses; readonly or: BindAddresses };
+  /** By what is dialled; `any` for what has none of its own. */
+  readonly outboundBindAddress: Readonly<Record<'exit' | 'or' | 'pt' | 'any', BindAddresses>>;
   /** Worker threads; 0 means one per usable core. */
   readonly numCpus: number;
   /** Null follows the consensus. */
@@ -108,6 +110,11 @@ export interface RelayOptions {
 
   /** Defences against clients that ask for too much. */
   readonly dos: DosSettings;
+
+  /** Connections that we make for others. */
+  readonly exit: ExitOptions;
+  /** How names are looked up for them. */
+  readonly dns: DnsOptions;
 
   /** `file:line` of the last line of each option that was set, by canonical name. */
   readonly places: Readonly<Record<string, string>>;

@@ -9,12 +9,12 @@
 
 import { parseIp } from '../bytes/address.ts';
 import type { TorrcLine } from './line.ts';
-import { parsePolicyLine, rejectsEverything } from './policy-line.ts';
+import { parsePolicyLine } from './policy-line.ts';
 import { checkPortLine } from './port.ts';
 import type { Values } from './values.ts';
 
 const PORT_OPTIONS = ['Control', 'Dir', 'DNS', 'ExtOR', 'HTTPTunnel', 'Metrics', 'NATD', 'Socks', 'Trans'];
-const POLICY_OPTIONS = ['ExitPolicy', 'DirPolicy', 'SocksPolicy', 'MetricsPortPolicy'];
+const POLICY_OPTIONS = ['DirPolicy', 'SocksPolicy', 'MetricsPortPolicy'];
 const PORT_LISTS = ['FirewallPorts', 'LongLivedPorts', 'RejectPlaintextPorts', 'WarnPlaintextPorts'];
 const DAY_SEC = 86400;
 
@@ -47,7 +47,7 @@ const TESTING_ONLY = [
  * @throws {OperatorError} on the first that is broken
  */
 export function checkRules(values: Values): void {
-  checkExit(values);
+  for (const name of POLICY_OPTIONS) for (const line of values.lines(name)) parsePolicyLine(name, line);
   checkRoles(values);
   checkTesting(values);
   checkPorts(values);
@@ -55,37 +55,6 @@ export function checkRules(values: Values): void {
   checkClientLimits(values);
   checkProxies(values);
   checkFamilies(values);
-}
-
-function checkExit(values: Values): void {
-  for (const name of POLICY_OPTIONS) for (const line of values.lines(name)) parsePolicyLine(name, line);
-  const exit = values.autoBoolean('ExitRelay');
-  if (exit === false) return;
-  if (exit === true) {
-    values.refuse(
-      'ExitRelay 1 is refused, because this relay cannot exit yet',
-      'write ExitRelay 0',
-      'ExitRelay',
-    );
-  }
-  const policy = values.lines('ExitPolicy').flatMap((line) => parsePolicyLine('ExitPolicy', line));
-  if (values.isSet('ExitPolicy')) {
-    if (rejectsEverything(policy)) return;
-    values.refuse(
-      'ExitPolicy would accept exit traffic, and this relay cannot exit yet',
-      'write ExitPolicy reject *:* or ExitRelay 0',
-      'ExitPolicy',
-    );
-  }
-  for (const name of ['ReducedExitPolicy', 'IPv6Exit']) {
-    if (values.boolean(name)) {
-      values.refuse(
-        `${name} 1 would accept exit traffic, and this relay cannot exit yet`,
-        `write ${name} 0, or ExitRelay 0`,
-        name,
-      );
-    }
-  }
 }
 
 function checkRoles(values: Values): void {

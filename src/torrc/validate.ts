@@ -8,12 +8,15 @@
 import { parseIp } from '../bytes/address.ts';
 import { OperatorError } from '../fault.ts';
 import { type Assignment, assignLayers, canonicalValue } from './assign.ts';
+import { bandwidthFields } from './bandwidth-options.ts';
+import { bindAddresses } from './bind-addresses.ts';
 import { readDosSettings } from './dos-options.ts';
+import { readDnsOptions, readExitOptions } from './exit-options.ts';
 import { type TorrcLine, whereOf } from './line.ts';
 import { parseLogLine } from './log-line.ts';
 import { OPTIONS, optionSpec } from './option-table.ts';
 import { type OrPort, parseOrPorts } from './port.ts';
-import type { BindAddresses, RawLine, RelayOptions } from './relay-options.ts';
+import type { RawLine, RelayOptions } from './relay-options.ts';
 import { checkRules, QUEUE_MEMORY_LEAST, ruleWarnings } from './rules.ts';
 import { Values } from './values.ts';
 
@@ -37,10 +40,6 @@ export interface BuiltOptions {
   readonly assignment: Assignment;
 }
 
-/** What C tor demands of a relay, and of a bridge, in bytes per second. */
-const RELAY_BANDWIDTH_LEAST = 75 * 1024;
-const BRIDGE_BANDWIDTH_LEAST = 50 * 1024;
-const BANDWIDTH_MOST = 2147483647;
 const HEARTBEAT_LEAST_SEC = 30 * 60;
 
 const LOCAL_RELAY = 'this is a local relay, which listens on loopback only and publishes nothing';
@@ -78,6 +77,8 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
     ...testingFields(values),
     ...bandwidthFields(values),
     dos: readDosSettings(values, warnings),
+    exit: readExitOptions(values, warnings),
+    dns: readDnsOptions(values, expand),
     places: Object.freeze(placesOf(assignment)),
     explicit: Object.freeze([...assignment.settings.keys()].sort()),
     values: Object.freeze(canonicalValues(assignment)),
@@ -170,6 +171,8 @@ function networkFields(values: Values, orPorts: readonly OrPort[], silent: boole
     outboundBindAddress: Object.freeze({
       any: bindAddresses(values, 'OutboundBindAddress'),
       or: bindAddresses(values, 'OutboundBindAddressOR'),
+      exit: bindAddresses(values, 'OutboundBindAddressExit'),
+      pt: bindAddresses(values, 'OutboundBindAddressPT'),
     }),
     numCpus: cpuCount(values),
     maxOnionQueueDelayMs: delay === 0 ? null : delay,
@@ -217,32 +220,6 @@ function publishTarget(values: Values): 'v3' | 'bridge' | 'none' {
     );
   }
   return targets.has('v3') ? 'v3' : targets.has('bridge') ? 'bridge' : 'none';
-}
-
-function bindAddresses(values: Values, name: string): BindAddresses {
-  let ipv4: Uint8Array | null = null;
-  let ipv6: Uint8Array | null = null;
-  for (const line of values.lines(name)) {
-    const ip = parseIp(line.value);
-    if (ip === null) {
-      throw new OperatorError(
-        `${name} "${line.value}" is no IP address`,
-        whereOf(line),
-        `write ${name} 192.0.2.1`,
-      );
-    }
-    if ((ip.length === 4 ? ipv4 : ipv6) !== null) {
-      const family = ip.length === 4 ? 'IPv4' : 'IPv6';
-      throw new OperatorError(
-        `${name} has a second ${family} address`,
-        whereOf(line),
-        `write one ${name} line for IPv4 and one for IPv6`,
-      );
-    }
-    if (ip.length === 4) ipv4 = ip;
-    else ipv6 = ip;
-  }
-  return Object.freeze({ ipv4, ipv6 });
 }
 
 function directoryFields(values: Values, expand: ExpandPath) {
@@ -402,59 +379,6 @@ function checkAuthorityLine(line: TorrcLine): void {
   );
 }
 
-function bandwidthFields(values: Values) {
-  const read = (name: string) => {
-    const written = values.number(name);
-    // "2 GB" is one byte too many, and everybody writes it.
-    const value = written === BANDWIDTH_MOST + 1 ? BANDWIDTH_MOST : written;
-    if (value > BANDWIDTH_MOST) {
-      values.refuse(`${name} is too large`, `write ${name} ${BANDWIDTH_MOST} bytes, or less`, name);
-    }
-    return value;
-  };
-  let rate = read('BandwidthRate');
-  let burst = read('BandwidthBurst');
-  const advertised = read('MaxAdvertisedBandwidth');
-  const ownRate = read('RelayBandwidthRate');
-  const ownBurst = read('RelayBandwidthBurst');
-  const relayRate = ownRate || ownBurst;
-  const relayBurst = ownBurst || ownRate;
-  const least = values.boolean('BridgeRelay') ? BRIDGE_BANDWIDTH_LEAST : RELAY_BANDWIDTH_LEAST;
-  const refuseLow = (name: string, most: number) =>
-    values.refuse(`${name} is too low for a relay`, `write ${name} ${most} bytes, or more`, name);
-  if (rate < least) refuseLow('BandwidthRate', least);
-  if (advertised < least / 2) refuseLow('MaxAdvertisedBandwidth', least / 2);
-  if (relayRate > 0 && relayRate < least)
-    refuseLow(ownRate > 0 ? 'RelayBandwidthRate' : 'RelayBandwidthBurst', least);
-  if (relayRate > relayBurst) {
-    values.refuse(
-      'RelayBandwidthBurst is below RelayBandwidthRate',
-      `write RelayBandwidthBurst ${relayRate} bytes`,
-      'RelayBandwidthBurst',
-    );
-  }
-  rate = Math.max(rate, relayRate);
-  burst = Math.max(burst, relayBurst);
-  if (rate > burst) {
-    values.refuse(
-      'BandwidthBurst is below BandwidthRate',
-      `write BandwidthBurst ${rate} bytes`,
-      'BandwidthBurst',
-      'BandwidthRate',
-    );
-  }
-  return {
-    bandwidthRate: rate,
-    bandwidthBurst: burst,
-    relayBandwidthRate: relayRate,
-    relayBandwidthBurst: relayBurst,
-    maxAdvertisedBandwidth: advertised,
-    perConnBwRate: read('PerConnBWRate'),
-    perConnBwBurst: read('PerConnBWBurst'),
-    countPrivateBandwidth: values.boolean('CountPrivateBandwidth'),
-  };
-}
-
 /** A daemon changes its folder, so that a relative path would mean another place after HUP. */
 function checkRelativePaths(options: RelayOptions, values: Values, warnings: string[]): void {
   const files = options.logs.flatMap((log) => (log.target.kind === 'file' ? [log.target.path] : []));
@@ -463,6 +387,7 @@ function checkRelativePaths(options: RelayOptions, values: Values, warnings: str
     ['KeyDirectory', options.keyDirectory],
     ['CacheDirectory', options.cacheDirectory],
     ['PidFile', options.pidFile],
+    ['ServerDNSResolvConfFile', options.dns.resolvConfFile],
     ...files.map((path): [string, string] => ['Log', path]),
   ];
   for (const [name, path] of paths) {

@@ -28,10 +28,6 @@ const STRICTER: Readonly<Record<string, string>> = {
   'bad-address': 'C tor looks it up later and then fails',
   'bad-contact-newline': 'C tor folds the line break only when it prints the descriptor',
   'client-only-refused': 'we are only a relay',
-  'exit-accept-refused': 'exits do not work yet',
-  'exit-partial-reject-refused': 'exits do not work yet',
-  'exit-reduced-refused': 'exits do not work yet',
-  'exit-relay-refused': 'exits do not work yet',
   'home-path': "another user's home",
   'too-many-cpus': 'its threads share no rings',
 };
