@@ -16,19 +16,17 @@ import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { log, setSafeLogging } from '../log.ts';
-import { READ, WRITE } from '../shm/bandwidth.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
-import { Counter } from '../shm/scoreboard.ts';
-import { BandwidthHistory } from '../stats/bandwidth-history.ts';
 import { printBytes } from '../stats/heartbeat.ts';
-import { RateLimitOverload } from '../stats/overload.ts';
 import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
 import { COMMIT, VERSION } from '../version.ts';
+import { BandwidthWatch } from './bandwidth-watch.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
 import { openDirectories, removeLeftovers } from './directories.ts';
 import { DirectorySide } from './directory-side.ts';
 import { dosLimits } from './dos-limits.ts';
+import { ExitSide } from './exit-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
 import { LogWriter, logFormat, type PreparedLogs, rulesFor } from './log-writer.ts';
@@ -77,10 +75,8 @@ export class Daemon {
   private keys!: KeyKeeper;
   private supervisor!: Supervisor;
   private directory!: DirectorySide;
-  private history!: BandwidthHistory;
-  private readonly overload = new RateLimitOverload();
-  /** Directory traffic that the bandwidth limits have been told of. */
-  private spent = { read: 0, written: 0 };
+  private exit!: ExitSide;
+  private bandwidth!: BandwidthWatch;
   private ports!: OpenPorts;
   private vitals!: VitalSigns;
   private memory!: MemoryWatch;
@@ -163,11 +159,12 @@ export class Daemon {
     removeLeftovers(options, this.store);
     const { rsaId } = this.keys.identity;
     this.directory = this.makeDirectory(rsaId);
+    this.exit = this.makeExit();
+    this.exit.start();
     this.keys.openOnionKeys(nowSec);
     writeFingerprintFiles(this.store, options.nickname, this.keys.identity, options.bridgeRelay);
     log.notice('general', `Your relay's identity fingerprint is ${options.nickname} ${encodeHex(rsaId)}`);
-    this.history = new BandwidthHistory(nowSec);
-    this.history.load(this.state, nowSec);
+    this.bandwidth = new BandwidthWatch(this.state, nowSec);
     if (options.pidFile === null) return;
     writePidFile(options.pidFile, placeOf(options, 'PidFile'));
     this.hasPidFile = true;
@@ -203,7 +200,7 @@ export class Daemon {
       options: () => this.options,
       address: () => this.address(),
       describe: (publishedSec: number) => this.describe(publishedSec),
-      observedBytesPerSec: () => this.observed(),
+      observedBytesPerSec: () => this.bandwidth.observed(this.options),
       uptimeSec: () => this.uptimeSec(),
       onConsensus: (index: SharedArrayBuffer) => {
         void this.supervisor.setRelayIndex(index);
@@ -211,6 +208,18 @@ export class Daemon {
       },
     };
     return new DirectorySide(host, rsaId);
+  }
+
+  private makeExit(): ExitSide {
+    return new ExitSide({
+      options: () => this.options,
+      address: () => this.address(),
+      listened: () => this.ports.advertised.map(({ host }) => host),
+      onChange: (reason) => {
+        void this.supervisor.setOptions(this.workerOptions());
+        if (reason !== null) this.directory.publisher.markDirty(reason);
+      },
+    });
   }
 
   private async startWorkers(nowSec: number): Promise<void> {
@@ -221,6 +230,7 @@ export class Daemon {
       credentials: await this.keys.makeCredentials(nowSec, monotonicMs()),
       onionKeys: this.keys.onionLetter(),
       onLog: (record) => this.writer.write(record),
+      onDnsReport: (report) => this.exit.onReport(report),
     });
     this.vitals = new VitalSigns(this.supervisor.scoreboard);
     this.memory = new MemoryWatch(this.supervisor.scoreboard, this.supervisor.memory);
@@ -249,6 +259,7 @@ export class Daemon {
       param: (name, fallback) => this.directory.network.param(name, fallback),
       ownAddresses: own,
       ipv6Extends: this.ports.advertised.some(({ host }) => host.length === 16),
+      exit: this.exit.params((name) => this.directory.network.param(name)),
       files: this.files,
       workers: this.workers,
       machineBytes: totalmem(),
@@ -272,10 +283,6 @@ export class Daemon {
     return Math.floor((monotonicMs() - this.startedMs) / 1000);
   }
 
-  private observed(): number {
-    return this.history.observedBytesPerSec(this.options.testing.minTimeToReportBandwidthSec);
-  }
-
   private describe(publishedSec: number): BuiltDescriptor {
     const { options } = this;
     return buildDescriptor(
@@ -285,9 +292,10 @@ export class Daemon {
         onionKeys: this.keys.describedOnionKeys,
         address: this.address(),
         uptimeSec: this.uptimeSec(),
-        observedBytesPerSec: this.observed(),
-        histories: this.history.published(options.relayBandwidthRate),
-        statistics: this.overloadLines(publishedSec),
+        observedBytesPerSec: this.bandwidth.observed(options),
+        histories: this.bandwidth.published(options),
+        statistics: this.bandwidth.overloadLines(publishedSec, options),
+        exitPolicy: this.exit.published(),
         rotationDays: this.directory.onionParams().rotationDays,
         publishTap: this.directory.network.param('publish-dummy-tap-key') === 1,
       },
@@ -299,11 +307,17 @@ export class Daemon {
   private tick(): void {
     const nowSec = wallSec();
     const nowMs = monotonicMs();
-    this.sampleBandwidth(nowSec);
+    this.bandwidth.sample(
+      nowSec,
+      this.supervisor,
+      this.directory.traffic,
+      this.options.countPrivateBandwidth,
+    );
     this.memory.tick(this.queueMemory());
     const jumpMs = noticeJump();
     if (jumpMs !== null) this.onClockJump(jumpMs, nowSec, nowMs);
     this.keys.tick(nowSec, nowMs);
+    this.exit.tick(nowMs);
     if (nowMs >= this.nextMinuteMs) {
       this.nextMinuteMs = nowMs + MINUTE_MS;
       this.supervisor.markSuperseded(nowMs);
@@ -323,42 +337,8 @@ export class Daemon {
   /** Write the state file, if that is due. */
   private saveState(nowSec: number): void {
     if (!this.state.isDue) return;
-    this.history.save(this.state);
+    this.bandwidth.save(this.state);
     this.state.saveIfDue(nowSec, NAME);
-  }
-
-  private sampleBandwidth(nowSec: number): void {
-    const board = this.supervisor.scoreboard;
-    const { traffic } = this.directory;
-    const counted = this.countedTraffic();
-    const { bandwidth } = this.supervisor;
-    bandwidth.spendTotal(READ, Math.max(0, counted.read - this.spent.read));
-    bandwidth.spendTotal(WRITE, Math.max(0, counted.written - this.spent.written));
-    this.spent = counted;
-    this.overload.sample(
-      nowSec,
-      board.total(Counter.bandwidth_read_limit_hit),
-      board.total(Counter.bandwidth_write_limit_hit),
-    );
-    this.history.sample(nowSec, {
-      read: board.total(Counter.bytes_read) + traffic.read,
-      written: board.total(Counter.bytes_written) + traffic.written,
-      ipv6Read: board.total(Counter.bytes_read_ipv6) + traffic.ipv6Read,
-      ipv6Written: board.total(Counter.bytes_written_ipv6) + traffic.ipv6Written,
-    });
-  }
-
-  /** What of our directory traffic the bandwidth limits count. */
-  private countedTraffic(): { read: number; written: number } {
-    const { read, written, privateRead, privateWritten } = this.directory.traffic;
-    if (this.options.countPrivateBandwidth) return { read, written };
-    return { read: read - privateRead, written: written - privateWritten };
-  }
-
-  private overloadLines(nowSec: number): string[] {
-    const { bandwidthRate, bandwidthBurst, values } = this.options;
-    const line = this.overload.line(nowSec, bandwidthRate, bandwidthBurst);
-    return line === null || values['OverloadStatistics']?.[0] === '0' ? [] : [line];
   }
 
   private onClockJump(jumpMs: number, nowSec: number, nowMs: number): void {
@@ -439,6 +419,7 @@ export class Daemon {
     }
     if (options.nickname !== before.nickname) this.writeFingerprints();
     await this.ownAddress.resolve(options.addresses);
+    this.exit.reload();
     await this.supervisor.setOptions(this.workerOptions());
     await this.keys.adopt(options, store, identity, nowSec, monotonicMs());
     if (changes.some(affectsDescriptor)) this.directory.publisher.markDirty('config change');
@@ -465,7 +446,7 @@ export class Daemon {
     if (this.ticker !== null) clearInterval(this.ticker);
     this.directory.stop();
     await this.supervisor.stop();
-    this.history.save(this.state);
+    this.bandwidth.save(this.state);
     try {
       this.state.save(wallSec(), NAME);
     } catch (error) {

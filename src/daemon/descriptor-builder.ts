@@ -12,6 +12,7 @@ import { printServerDescriptor } from '../netdoc/server-descriptor.ts';
 import type { RouterSigner } from '../netdoc/signature.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 import { PLATFORM, PROTOCOLS } from '../version.ts';
+import type { PublishedPolicy } from './exit-side.ts';
 
 /** Everything a descriptor is made of. */
 export interface DescriptorFacts {
@@ -25,6 +26,7 @@ export interface DescriptorFacts {
   /** Further lines of the extra-info document. */
   readonly statistics: readonly string[];
   readonly rotationDays: number;
+  readonly exitPolicy: PublishedPolicy;
   /** The consensus still wants the TAP key. */
   readonly publishTap: boolean;
 }
@@ -71,7 +73,7 @@ export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): B
       tapOnionKey: facts.publishTap ? onionKeys.legacyRsa : null,
       family: [],
       contact: options.contactInfo,
-      policy: ['reject *:*'],
+      ...facts.exitPolicy,
     },
     signer,
   );

@@ -15,6 +15,7 @@ import { Bandwidth } from '../shm/bandwidth.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import { DosTable } from '../shm/dos-table.ts';
 import type {
+  DnsReport,
   LentListener,
   LetterToMain,
   LetterToWorker,
@@ -54,6 +55,8 @@ export interface SupervisorConfig {
   readonly onOrigin?: (news: OriginNews) => void;
   /** A worker died. */
   readonly onWorkerLost?: (worker: number) => void;
+  /** Takes what workers find out about nameservers. */
+  readonly onDnsReport: (report: DnsReport) => void;
   /** Where the threads are; tests bring their own. */
   readonly workerUrl?: string;
   /** How long to wait for acknowledgements. */
@@ -251,6 +254,9 @@ export class Supervisor {
         return;
       case 'ack':
         this.settle(letter.of, letter.generation, letter.worker);
+        return;
+      case 'dns':
+        this.config.onDnsReport(letter.report);
         return;
       case 'bug':
         this.scoreboard.add(Counter.worker_bugs, 1);

@@ -5,6 +5,7 @@
 import { printIp } from '../bytes/address.ts';
 import { SEVERITIES, type Severity } from '../log.ts';
 import type { ParamName } from '../netdoc/consensus-params.ts';
+import type { ExitParams } from '../shm/exit-params.ts';
 import type { DirectoryOptions, WorkerOptions } from '../shm/letter.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
@@ -55,6 +56,7 @@ export interface Surroundings {
   /** Addresses that we publish or listen on. */
   readonly ownAddresses: readonly Uint8Array[];
   readonly ipv6Extends: boolean;
+  readonly exit: ExitParams;
   /** How many files and sockets the process may have open. */
   readonly files: number;
   readonly workers: number;
@@ -129,6 +131,7 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     perConnBwBurst: options.perConnBwBurst || param('perconnbwburst', options.bandwidthBurst),
     countPrivateBandwidth: options.countPrivateBandwidth,
     directory: around.directory,
+    exit: around.exit,
   });
 }
 

@@ -8,6 +8,7 @@
 import type { Endpoint } from '../bytes/address.ts';
 import type { LogRecord } from '../log.ts';
 import type { DosLimits } from './dos-table.ts';
+import type { ExitParams } from './exit-params.ts';
 import type { FlowParams } from './flow-params.ts';
 import type { LinkCredentials } from './link-credentials.ts';
 import type { OriginNews, OriginOrder } from './origin-letter.ts';
@@ -97,6 +98,17 @@ export interface WorkerOptions {
   /** The limits hold for peers with private addresses, too. */
   readonly countPrivateBandwidth: boolean;
   readonly directory: DirectoryOptions;
+  /** Connections for others. */
+  readonly exit: ExitParams;
+}
+
+/** What a worker found out about the nameservers of one configuration. */
+export interface DnsReport {
+  readonly generation: number;
+  /** Addresses that they give for names that do not exist. */
+  readonly hijackedHosts: readonly Uint8Array[];
+  /** They give them for names that certainly exist, too: there is no use in asking. */
+  readonly useless: boolean;
 }
 
 /** A listening socket lent to a worker. The worker owns `fd` from then on. */
@@ -175,4 +187,5 @@ export type LetterToMain =
     }
   /** Of a circuit that main asked for. */
   | { readonly kind: 'origin'; readonly worker: number; readonly news: OriginNews }
+  | { readonly kind: 'dns'; readonly worker: number; readonly report: DnsReport }
   | { readonly kind: 'bug'; readonly worker: number; readonly text: string };

@@ -1,7 +1,7 @@
 /** From torrc to effect: what options do to a running relay, seen by an authority of its network or on its disk. */
 
 import { afterEach, expect, test } from 'bun:test';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { CELL_BYTES } from '../../src/cell/cell.ts';
 import {
@@ -103,6 +103,33 @@ test(
       const document = await republish(relay, at, linesFor(at, port, ...lines), uploads);
       expect([lines, ...bandwidthOf(document).slice(0, 2)]).toEqual([lines, rate, burst]);
     }
+    await relay.stop();
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'exit policies stand in the descriptor, and change with torrc',
+  async () => {
+    const at = folder();
+    const { port, uploads } = scribe();
+    const policyOf = (document: string) =>
+      document.split('\n').filter((line) => /^(accept|reject|ipv6-policy) /.test(line));
+    writeFileSync(`${at}/resolv.conf`, 'nameserver 127.0.0.1:1\n');
+    const lines = linesFor(
+      at,
+      port,
+      `ServerDNSResolvConfFile ${at}/resolv.conf`,
+      'ServerDNSDetectHijacking 0',
+    );
+    const relay = startRelay(at, [...lines, 'ExitPolicy accept *:80,accept *:443', 'ExitPolicy reject *:*']);
+    await until(() => uploads().length === 1);
+    expect(policyOf(uploads()[0]!)).toEqual(['accept *:80', 'accept *:443', 'reject *:*']);
+    const six = await republish(relay, at, [...lines, 'ReducedExitPolicy 1', 'IPv6Exit 1'], uploads);
+    expect(policyOf(six).slice(0, 2)).toEqual(['accept *:20-23', 'accept *:43']);
+    expect(policyOf(six).at(-1)).toStartWith('ipv6-policy accept 20-23,43,');
+    const none = await republish(relay, at, [...lines, 'ReducedExitPolicy 1', 'ExitRelay 0'], uploads);
+    expect(policyOf(none)).toEqual(['reject *:*']);
     await relay.stop();
   },
   PATIENCE_MS,

@@ -56,6 +56,7 @@ function make(
     credentials: credentialsOf(1),
     onionKeys: { generation: 1 } as OnionKeysLetter,
     onLog: (record: LogRecord) => void said.push(record.text),
+    onDnsReport: () => {},
     workerUrl: WORKER,
     ackTimeoutMs,
   });

@@ -6,6 +6,7 @@ import { defaultQueueMemory, queueMemory, workerOptions } from '../../src/daemon
 import type { ParamName } from '../../src/netdoc/consensus-params.ts';
 import { parseTorrc } from '../../src/torrc/line.ts';
 import { buildOptions } from '../../src/torrc/validate.ts';
+import { EXIT_PARAMS } from '../shm/exit-params.ts';
 
 const MB = 2 ** 20;
 const GB = 2 ** 30;
@@ -19,6 +20,7 @@ function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, 
     param: (name, fallback = 7) => params[name] ?? fallback,
     ownAddresses: [parseIp('192.0.2.1')!],
     ipv6Extends: true,
+    exit: EXIT_PARAMS,
     files,
     workers: 2,
     machineBytes: 4 * GB,

@@ -20,6 +20,7 @@ import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.
 import { emptyShelf } from '../../src/shm/shelf.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
+import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { FLOW_PARAMS } from '../shm/flow-params.ts';
 import { SimBell, SimRing, spoilFreed } from './doubles.ts';
 import { StubHandshake } from './stub-handshake.ts';
@@ -50,6 +51,7 @@ export const OPTIONS: WorkerOptions = {
   maxMemInQueues: 2 ** 33,
   ccSendmeInc: 31,
   flow: FLOW_PARAMS,
+  exit: EXIT_PARAMS,
   paddingEnabled: false,
   padRelays: false,
   padBeforeUsage: true,
