@@ -119,7 +119,7 @@ function park(
 }
 
 /** Stop reading where the cell came from until the ring has room. Every worker empties its rings, so it will. */
-function pauseSource(plane: CircuitPlane, leg: number, ring: RingPort): void {
+export function pauseSource(plane: CircuitPlane, leg: number, ring: RingPort): void {
   const source = plane.table.port[leg ^ 1]!;
   if (source < 0) return;
   const channel = plane.channels.bySlot[source]!;
@@ -188,7 +188,7 @@ export function refillChannel(plane: CircuitPlane, channel: Channel): void {
 
 /** Move owed messages and parked cells into a ring until none is left or it is full again; then let sources read on. */
 export function refillRing(plane: CircuitPlane, ring: RingPort): void {
-  if (!ring.payOwed()) return;
+  if (!ring.payOwed() || !ring.payJoints()) return;
   const table = plane.table;
   const slab = plane.parked;
   while (ring.activeCount > 0) {
@@ -214,6 +214,7 @@ export function refillRing(plane: CircuitPlane, ring: RingPort): void {
     const channel = plane.channels.bySlot[ring.pausedChannels.pop()!] ?? null;
     if (channel !== null) channel.setPaused(PAUSED_BY_RING, false);
   }
+  plane.conflux.onRingFree(ring.worker);
 }
 
 /** Join a leg to a channel: index, chain, count. */

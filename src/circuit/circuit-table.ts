@@ -13,6 +13,7 @@
  */
 import type { LegPriority } from '../channel/active-legs.ts';
 import type { RelayLayer } from '../crypto/layer/layer.ts';
+import type { CircuitLeg } from './conflux-legs.ts';
 
 export const PREV = 0;
 export const NEXT = 1;
@@ -55,6 +56,8 @@ export class CircuitTable implements LegPriority {
   layer: (RelayLayer | null)[];
   /** Cells per SENDME, as congestion control was negotiated; 0 without it. */
   ccSendmeInc: Uint8Array;
+  /** What a circuit is as a leg of a conflux set; null when it is none. */
+  conflux: (CircuitLeg | null)[];
   /** Body of the CREATE cell that waits for the next channel; `setPendingCreate` writes it. */
   pendingCreate: (Uint8Array | null)[];
   /** Bytes of all of them. */
@@ -105,6 +108,7 @@ export class CircuitTable implements LegPriority {
     this.deadlineMs = new Float64Array(capacity);
     this.ccSendmeInc = new Uint8Array(capacity);
     this.layer = new Array<RelayLayer | null>(capacity).fill(null);
+    this.conflux = new Array<CircuitLeg | null>(capacity).fill(null);
     this.pendingCreate = new Array<Uint8Array | null>(capacity).fill(null);
     const legs = capacity * 2;
     this.port = new Int32Array(legs).fill(NO_PORT);
@@ -239,6 +243,7 @@ export class CircuitTable implements LegPriority {
     this.ccSendmeInc = grown(this.ccSendmeInc, new Uint8Array(after));
     for (let i = before; i < after; i++) {
       this.layer.push(null);
+      this.conflux.push(null);
       this.pendingCreate.push(null);
     }
     const legs = after * 2;

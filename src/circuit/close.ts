@@ -70,6 +70,8 @@ export function closeCircuit(plane: CircuitPlane, row: number, reasonPrev: numbe
   table.kind[row] = FREE;
   if (kind === OWNED) {
     plane.counters.add(Counter.circuits_closed, 1);
+    // First, as it asks the edge for what is in flight.
+    plane.conflux.onCircuitClosed(row);
     plane.edge.onCircuitClosed(row);
   } else if (kind === ORIGIN) {
     plane.origin.onCircuitClosed(row, reasonPrev);
@@ -114,6 +116,7 @@ export function detachWorker(plane: CircuitPlane, worker: number): void {
     closeCircuit(plane, leg >> 1, reason, reason);
   }
   plane.ports[worker] = null;
+  plane.conflux.detach(worker);
   for (const slot of ring.pausedChannels) {
     plane.channels.bySlot[slot]?.setPaused(PAUSED_BY_RING, false);
   }

@@ -104,6 +104,8 @@ export interface LinkRefusal {
 export interface SetKeeper {
   /** The set ended, and so did its legs, for this reason. */
   onSetClosed(set: ConfluxSet): void;
+  /** So many bytes more wait for their turn, or fewer. */
+  onHeld(bytes: number): void;
   /** A refusal to count that nothing is thrown for. */
   count(counter: string): void;
 }
@@ -195,8 +197,13 @@ export class ConfluxSet {
       );
     }
     leg.waiting.push({ seq, command, streamId, data: data.slice(), port: leg.port, sinceMs: nowMs });
-    this.heldBytes += WAITING_BYTES + data.length;
+    this.hold(WAITING_BYTES + data.length);
     return false;
+  }
+
+  private hold(bytes: number): void {
+    this.heldBytes += bytes;
+    this.keeper.onHeld(bytes);
   }
 
   /** The next message in order if it waits here, else null. @throws Violation when one number came twice */
@@ -206,7 +213,7 @@ export class ConfluxSet {
     const line = this.lineOf(due, this.legs) ?? this.lineOf(due, this.orphans);
     if (line === null) return null;
     const message = line.waiting.pop()!;
-    this.heldBytes -= WAITING_BYTES + message.data.length;
+    this.hold(-WAITING_BYTES - message.data.length);
     this.delivered = due;
     if (line.waiting.length === 0) this.orphans = this.orphans.filter((one) => one !== line);
     return message;
@@ -325,7 +332,7 @@ export class ConfluxSet {
     const legs = this.legs.splice(0);
     this.orphans = [];
     this.current = null;
-    this.heldBytes = 0;
+    this.hold(-this.heldBytes);
     for (const leg of legs) leg.port.close(reason);
     this.keeper.onSetClosed(this);
   }

@@ -31,6 +31,9 @@ const GRACE_SHARE = 1 / 64;
 const STAGING_SHARE = 1 / 5;
 const STAGING_LOW_SHARE = 1 / 10;
 const STUCK_MS = 1000;
+/** Messages of conflux sets that wait for their turn may fill the first share; past it the oldest end, to the second. */
+const SETS_SHARE = 1 / 5;
+const SETS_LOW_SHARE = 1 / 10;
 /** Control cells that make a stuck link one that fills memory itself: it goes before any circuit does. */
 const HOARD_CELLS = 256;
 /** One step of what a worker tells of its queues. */
@@ -43,6 +46,7 @@ const RANK_COST_FACTOR = 20;
 /** Per turn: cells freed, circuits ended, slots looked at. */
 const CELLS_PER_TURN = 8192;
 const CIRCUITS_PER_TURN = 256;
+const SETS_PER_TURN = 64;
 const SLOTS_PER_TURN = 8192;
 /** Spare slots that are worth moving together: this share of all, and so many. */
 const SPARE_SHARE = 1 / 16;
@@ -194,6 +198,7 @@ export class Oom {
     const limit = plane.options.maxMemInQueues;
     if (ledger.kind(Memory.staging) > limit * STAGING_SHARE)
       this.closeStuck(plane, limit * STAGING_LOW_SHARE, Number.POSITIVE_INFINITY);
+    if (ledger.kind(Memory.conflux) > limit * SETS_SHARE) this.endSets(plane, limit * SETS_LOW_SHARE, 0);
     if (plane.nowMs >= this.nextHoardMs) {
       this.nextHoardMs = plane.nowMs + RANK_EVERY_MS;
       this.closeHoarders(plane, low);
@@ -209,6 +214,7 @@ export class Oom {
     if (cutoff === Number.NEGATIVE_INFINITY) {
       // No circuit has anything that waits: what fills the memory belongs to links.
       if (ledger.filled() >= limit) this.closeStuck(plane, Number.POSITIVE_INFINITY, low);
+      if (ledger.filled() >= limit) this.endSets(plane, 0, low);
       return false;
     }
     this.endOldest(plane, low, cutoff);
@@ -244,6 +250,21 @@ export class Oom {
     plane.counters.add(Counter.oom_cell_bytes, cells * plane.parked.slotBytes);
     plane.wake();
     this.offer(plane);
+  }
+
+  /**
+   * End conflux sets of ours, those first whose oldest message has waited longest, until all sets' messages fill no more
+   * than the one, or no more than the other is filled at all.
+   */
+  private endSets(plane: CircuitPlane, setsMost: number, filledMost: number): void {
+    const { ledger } = this;
+    const { conflux } = plane;
+    for (let ended = 0; ended < SETS_PER_TURN; ended++) {
+      if (ledger.kind(Memory.conflux) <= setsMost || ledger.filled() <= filledMost) return;
+      if (!conflux.endOldest()) return;
+      ledger.set(Memory.conflux, conflux.heldBytes);
+      this.settle(plane);
+    }
   }
 
   /** Put our rows with queued cells in order of age, and tell the ledger. */

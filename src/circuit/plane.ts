@@ -12,6 +12,7 @@ import type { RelayIndex } from '../shm/relay-index.ts';
 import type { Roster } from '../shm/roster.ts';
 import type { Scoreboard } from '../shm/scoreboard.ts';
 import type { CircuitTable } from './circuit-table.ts';
+import type { ConfluxHub } from './conflux-hub.ts';
 import type { Ewma } from './ewma.ts';
 import type { Fifo } from './fifo.ts';
 import type { OnionQueue } from './onion-queue.ts';
@@ -96,6 +97,7 @@ export interface CircuitPlane {
   relayCells: BatchServer;
   edge: Edge;
   origin: Origin;
+  conflux: ConfluxHub;
   dial: Dial;
   /** Monotonic milliseconds, read once per batch. */
   nowMs: number;

@@ -37,6 +37,7 @@ export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): 
   }
   if (taken > 0) {
     serveRelayCells(plane);
+    plane.conflux.settle();
     plane.counters.add(Counter.cells_ring_received, taken);
     ring.release();
   }
@@ -68,7 +69,9 @@ function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {
     return;
   }
   serveRelayCells(plane);
-  if (kind === SlotKind.OPEN_LEG || kind === SlotKind.OPEN_LEG_FAST) {
+  if (kind === SlotKind.RELAY_MESSAGE || kind >= SlotKind.JOINT_ASK) {
+    plane.conflux.takeSlot(port, offset);
+  } else if (kind === SlotKind.OPEN_LEG || kind === SlotKind.OPEN_LEG_FAST) {
     const at = offset + SLOT_HEADER_BYTES;
     const create = port.incoming.u8.slice(at, at + words[w + 6]!);
     const leg = { worker: port.worker, row, generation, attempt, isFast: kind === SlotKind.OPEN_LEG_FAST };

@@ -12,6 +12,7 @@
  * - LEG_DESTROY: to (row, generation, attempt); word 4 the reason.
  * - LEG_QUEUE_FULL: to (row, generation, attempt), before the LEG_DESTROY: the queue away from the client was full.
  * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
+ * What joints say to each other (`joint` knows the words) keeps its own order, behind control messages that are owed.
  */
 import { copyCell, joinCell } from '../cell/cell.ts';
 import { type ActiveLegs, NO_LEGS } from '../channel/active-legs.ts';
@@ -40,6 +41,19 @@ interface Owed {
   readonly body: Uint8Array | null;
 }
 
+/** Who has joint messages waiting here, and how many: what bounds each one's. */
+export interface JointSender {
+  waitingJoints: number;
+}
+
+/** A joint message that found no room. */
+interface WaitingJoint {
+  readonly kind: number;
+  readonly words: readonly [number, number, number, number, number];
+  readonly body: Uint8Array;
+  readonly sender: JointSender;
+}
+
 /** One worker's side of the rings to another. */
 export class RingPort implements ActiveLegs {
   readonly worker: number;
@@ -54,7 +68,10 @@ export class RingPort implements ActiveLegs {
   unpublished = false;
   /** Bytes that owed messages fill. */
   owedBytes = 0;
+  /** Bytes that waiting joint messages fill. */
+  jointBytes = 0;
   private readonly owed = new Fifo<Owed>();
+  private readonly joints = new Fifo<WaitingJoint>();
 
   constructor(worker: number, outgoing: Ring, incoming: Ring) {
     this.worker = worker;
@@ -65,6 +82,11 @@ export class RingPort implements ActiveLegs {
   /** Control messages that wait for room. */
   get owedCount(): number {
     return this.owed.length;
+  }
+
+  /** Joint messages that wait for room. */
+  get jointCount(): number {
+    return this.joints.length;
   }
 
   /** Copy a cell to the other worker's row. False when the ring is full. */
@@ -189,4 +211,85 @@ export class RingPort implements ActiveLegs {
     this.unpublished = true;
     return true;
   }
+
+  /**
+   * Send a joint message with `length` bytes of `bytes` from `at`, now or as soon as there is room. Never lost, never
+   * out of order with other joint messages. False when it waits.
+   */
+  putJoint(
+    kind: number,
+    word1: number,
+    word2: number,
+    word3: number,
+    word4: number,
+    word5: number,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    sender: JointSender,
+  ): boolean {
+    const waits = this.joints.length > 0;
+    if (!waits && this.tryJoint(kind, word1, word2, word3, word4, word5, bytes, at, length)) return true;
+    const body = bytes.slice(at, at + length);
+    this.joints.push(createWaiting(kind, word1, word2, word3, word4, word5, body, sender));
+    this.jointBytes += OWED_BYTES + length;
+    sender.waitingJoints++;
+    this.congested = true;
+    return false;
+  }
+
+  /** Send the joint messages that wait. True when none is left. */
+  payJoints(): boolean {
+    for (let next = this.joints.peek(); next !== null; next = this.joints.peek()) {
+      const { kind, words, body, sender } = next;
+      const [word1, word2, word3, word4, word5] = words;
+      if (!this.tryJoint(kind, word1, word2, word3, word4, word5, body, 0, body.length)) return false;
+      this.joints.pop();
+      this.jointBytes -= OWED_BYTES + body.length;
+      sender.waitingJoints--;
+    }
+    return true;
+  }
+
+  private tryJoint(
+    kind: number,
+    word1: number,
+    word2: number,
+    word3: number,
+    word4: number,
+    word5: number,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+  ): boolean {
+    const ring = this.outgoing;
+    const offset = ring.reserve(kind !== SlotKind.RELAY_MESSAGE);
+    if (offset < 0) return false;
+    const words = ring.u32;
+    const w = offset >> 2;
+    words[w] = kind;
+    words[w + 1] = word1;
+    words[w + 2] = word2;
+    words[w + 3] = word3;
+    words[w + 4] = word4;
+    words[w + 5] = word5;
+    words[w + 6] = length;
+    if (length > 0) ring.u8.set(bytes.subarray(at, at + length), offset + SLOT_HEADER_BYTES);
+    ring.commit();
+    this.unpublished = true;
+    return true;
+  }
+}
+
+function createWaiting(
+  kind: number,
+  word1: number,
+  word2: number,
+  word3: number,
+  word4: number,
+  word5: number,
+  body: Uint8Array,
+  sender: JointSender,
+): WaitingJoint {
+  return { kind, words: [word1, word2, word3, word4, word5], body, sender };
 }

@@ -108,6 +108,9 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     maxMemInQueues: queueMemory(options.maxMemInQueues, around.machineBytes, around.workers),
     ccSendmeInc: param('cc_alg') === 0 ? 0 : param('cc_sendme_inc'),
     flow: flowParams(param),
+    confluxEnabled: confluxEnabled(options, param),
+    confluxLegsMax: param('cfx_max_legs_set'),
+    confluxHeldBytesMax: param('cfx_max_oooq_bytes'),
     paddingEnabled: options.values['ConnectionPadding']?.[0] !== '0',
     padRelays: param('nf_pad_relays') === 1,
     padBeforeUsage: param('nf_pad_before_usage') === 1,
@@ -133,6 +136,12 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     directory: around.directory,
     exit: around.exit,
   });
+}
+
+/** Whether circuits may be joined: as torrc says, else as the consensus does. */
+function confluxEnabled(options: RelayOptions, param: Surroundings['param']): boolean {
+  const wish = options.values['ConfluxEnabled']?.[0] ?? 'auto';
+  return wish === 'auto' ? param('cfx_enabled') === 1 : wish === '1';
 }
 
 /** What is left for links of one worker. Without descriptors to accept with, a worker would spin. */

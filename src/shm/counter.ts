@@ -210,6 +210,38 @@ export const COUNTER_NAMES = [
   'directory_tunnelled_finished',
   'directory_direct_begun',
   'directory_direct_finished',
+  // Conflux: sets, their legs, those with their home on another worker, and sets that ended with a leg.
+  'conflux_sets',
+  'conflux_legs_linked',
+  'conflux_legs_remote',
+  'conflux_sets_torn',
+  // Messages that came too early and waited, SWITCHes each way, messages between workers, those for what is gone.
+  'conflux_reordered',
+  'conflux_switches_received',
+  'conflux_switches_sent',
+  'joint_messages',
+  'joint_stale',
+  // Conflux: what closes a circuit, or its set.
+  'conflux_off_refused',
+  'conflux_uncontrolled_refused',
+  'conflux_further_hops_refused',
+  'conflux_twice_refused',
+  'conflux_streams_refused',
+  'conflux_link_malformed',
+  'conflux_registry_away',
+  'conflux_too_many_legs',
+  'conflux_data_loss',
+  'conflux_bad_sequence',
+  'conflux_sequence_back',
+  'conflux_queue_full',
+  'conflux_unexpected_linked',
+  'conflux_unexpected_linked_ack',
+  'conflux_unexpected_switch',
+  'conflux_early_message',
+  'conflux_begin_dir_refused',
+  'conflux_home_died',
+  'conflux_memory_killed',
+  'joint_queue_full',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

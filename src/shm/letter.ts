@@ -66,6 +66,10 @@ export interface WorkerOptions {
   /** Cells per SENDME that we offer to who asks for congestion control; 0 when the consensus does without. */
   readonly ccSendmeInc: number;
   readonly flow: FlowParams;
+  /** Circuits may join to conflux sets, of so many legs and with so many bytes that wait for their turn. */
+  readonly confluxEnabled: boolean;
+  readonly confluxLegsMax: number;
+  readonly confluxHeldBytesMax: number;
   /** Netflow padding, in ms; pad relays too? */
   readonly paddingEnabled: boolean;
   readonly padRelays: boolean;

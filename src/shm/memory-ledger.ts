@@ -29,6 +29,8 @@ export const MEMORY_NAMES = [
   'streams',
   'compression',
   'caches',
+  // Messages of conflux sets that wait for those before them, or for a ring.
+  'conflux',
 ] as const;
 
 export type MemoryName = (typeof MEMORY_NAMES)[number];

@@ -22,7 +22,7 @@
 import { assert } from '../fault.ts';
 import type { Doorbell } from './doorbell.ts';
 
-/** What a slot carries; everything but CELL and RELAY_MESSAGE is a control kind. */
+/** What a slot carries; everything but CELL and RELAY_MESSAGE is a control kind. Joints use those from JOINT_ASK on. */
 export const SlotKind = {
   CELL: 1,
   RELAY_MESSAGE: 2,
@@ -31,6 +31,16 @@ export const SlotKind = {
   LEG_DESTROY: 5,
   LEG_QUEUE_FULL: 6,
   OPEN_LEG_FAST: 7,
+  JOINT_ASK: 32,
+  JOINT_PASS: 33,
+  JOINT_JOINED: 34,
+  JOINT_REFUSED: 35,
+  JOINT_ROOM: 36,
+  JOINT_GONE: 37,
+  JOINT_CLOSE: 38,
+  JOINT_RELEASE: 39,
+  JOINT_RESTORE: 40,
+  JOINT_TOLD: 41,
 } as const;
 
 /** The slot header: eight 32-bit words, the kind first. What the others mean is the users' affair. */

@@ -98,9 +98,14 @@ export class RosterRows {
     this.#inboundRows = { end: inbound, hint: hint % inbound, noneAtFreed: Number.NaN };
   }
 
+  /** Hash bytes under the roster's key. */
+  hash(bytes: Uint8Array): number {
+    return keyedHash(this.words[KEY0_WORD]!, this.words[KEY1_WORD]!, bytes);
+  }
+
   /** The bucket of an RSA identity. */
   bucketOf(rsaId: Uint8Array): number {
-    return keyedHash(this.words[KEY0_WORD]!, this.words[KEY1_WORD]!, rsaId) & (this.capacity - 1);
+    return this.hash(rsaId) & (this.capacity - 1);
   }
 
   /** The bucket of a row. */

@@ -127,6 +127,11 @@ export class Roster {
     this.#rows = new RosterRows(sab, worker);
   }
 
+  /** Hash bytes under a key that all threads share and no peer knows. Returns an unsigned 32-bit number. */
+  hash(bytes: Uint8Array): number {
+    return this.#rows.hash(bytes);
+  }
+
   /** Add a row of ours. Returns its handle; ROSTER_FULL or IDENTITY_FULL, which are negative, if it isn't listed. */
   insert(row: RosterRow): number {
     const at = this.#rows.take(row.inbound);

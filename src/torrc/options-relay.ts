@@ -54,8 +54,8 @@ CircuitPriorityHalflife | number | -1.0 | acts
   Half-life in seconds of a circuit's weight when circuits compete; negative follows the consensus.
 CompiledProofOfWorkHash | auto-boolean | auto | later
   Use compiled code for proof-of-work puzzles.
-ConfluxEnabled | auto-boolean | auto | later
-  Accept circuits whose traffic is split over two paths.
+ConfluxEnabled | auto-boolean | auto | acts
+  Accept circuits whose traffic is split over several paths; auto follows the consensus.
 ConnDirectionStatistics | boolean | 0 | later
   Count links by the direction in which they mostly carry data.
 ConnectionPadding | auto-boolean | auto | later

@@ -21,6 +21,7 @@ import { refillRing } from '../circuit/cell-queue.ts';
 import { CircuitTable } from '../circuit/circuit-table.ts';
 import { Circuits } from '../circuit/circuits.ts';
 import { detachWorker } from '../circuit/close.ts';
+import { ConfluxHub } from '../circuit/conflux-hub.ts';
 import { workOnOnions } from '../circuit/create.ts';
 import { Ewma } from '../circuit/ewma.ts';
 import { expireExtends } from '../circuit/extend.ts';
@@ -129,6 +130,7 @@ export class DataPlane {
     this.wheel = new TimerWheel(TIMER_TICK_MS, config.clock());
     this.plane = this.makePlane();
     this.plane.relayCells = new RelayCells(this.plane);
+    this.plane.conflux = new ConfluxHub(this.plane, config.workers);
     this.circuits = new Circuits(this.plane);
     this.origins = new Origins(this.plane);
     this.originMail = new OriginMail(this.origins, config.tellOrigin);
@@ -236,7 +238,8 @@ export class DataPlane {
       keys: config.keys,
       options: config.options,
       relayIndex: config.relayIndex,
-      // Set right after the plane, which both of them hold.
+      // Set right after the plane, which all of them hold.
+      conflux: null as unknown as ConfluxHub,
       edge: { onMessage: () => {}, onCircuitClosed: () => {} },
       origin: { onCreated: () => {}, onRelayCell: () => true, onCircuitClosed: () => {} },
       relayCells: { serveBodies: () => false, passCell: () => false },
@@ -298,6 +301,7 @@ export class DataPlane {
     }
     memory.set(Memory.extends, extendsBytes);
     memory.set(Memory.rings, rings);
+    memory.set(Memory.conflux, plane.conflux.heldBytes);
   }
 
   private takeRings(): boolean {
@@ -312,6 +316,7 @@ export class DataPlane {
 
   /** Show the other workers what was put into the rings to them, and what we hold. */
   publishRings(): void {
+    this.plane.conflux.publish();
     for (const port of this.plane.ports) {
       if (port === null || !port.unpublished) continue;
       port.unpublished = false;
@@ -334,6 +339,7 @@ export class DataPlane {
   /** Use these rings to and from another worker from now on. */
   attach(worker: number, outgoing: Ring, incoming: Ring): void {
     this.plane.ports[worker] = new RingPort(worker, outgoing, incoming);
+    this.plane.conflux.attach(worker);
   }
 
   /** A worker died: its legs are destroyed, its rings forgotten. */

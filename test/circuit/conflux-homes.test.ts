@@ -1,0 +1,119 @@
+/** Sets at home: what ends them, and what they hold. */
+import { describe, expect, test } from 'bun:test';
+import { encodeConfluxSwitch } from '../../src/cell/conflux.ts';
+import { DestroyReason } from '../../src/cell/reason.ts';
+import { RelayCommand } from '../../src/cell/relay-message.ts';
+import { WAITING_BYTES } from '../../src/circuit/conflux.ts';
+import { Malformed } from '../../src/fault.ts';
+import { Memory } from '../../src/shm/memory-ledger.ts';
+import { type ConfluxClient, ConfluxRig } from './conflux-rig.ts';
+
+const NOTHING = new Uint8Array(0);
+
+describe('what closes a set', () => {
+  const LEGS = [0, 1] as const;
+
+  test.each(LEGS)('a sequence number that came before, on worker %d', (worker) => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    const first = client.join(0);
+    const second = client.join(worker);
+    client.say(3);
+    rig.settle();
+    // No SWITCH, so this is number 1 again.
+    second.circuit.say(RelayCommand.DATA, 1, NOTHING);
+    rig.settle();
+    expect([first.destroyed, second.destroyed]).toEqual([DestroyReason.INTERNAL, DestroyReason.INTERNAL]);
+    expect(rig.count('conflux_sequence_back')).toBe(1);
+    rig.expectNothing();
+  });
+
+  test.each(LEGS)('a SWITCH that is cut short, on worker %d', (worker) => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    const first = client.join(0);
+    const second = client.join(worker);
+    second.circuit.say(RelayCommand.CONFLUX_SWITCH, 0, Uint8Array.of(0, 0, 1));
+    rig.settle();
+    expect([first.destroyed, second.destroyed]).toEqual([DestroyReason.PROTOCOL, DestroyReason.PROTOCOL]);
+    expect(rig.count('circuit_relay_malformed')).toBe(1);
+    rig.expectNothing();
+  });
+
+  test.each(LEGS)('more that waits than may, on worker %d', (worker) => {
+    const rig = new ConfluxRig({ confluxHeldBytesMax: 5000 });
+    const client = rig.client();
+    const first = client.join(0);
+    const second = client.join(worker);
+    second.circuit.say(RelayCommand.CONFLUX_SWITCH, 0, encodeConfluxSwitch(1));
+    for (let i = 0; i < 20; i++) second.circuit.say(RelayCommand.DATA, 1, new Uint8Array(498));
+    rig.settle();
+    expect([first.destroyed, second.destroyed]).toEqual([
+      DestroyReason.RESOURCELIMIT,
+      DestroyReason.RESOURCELIMIT,
+    ]);
+    expect(rig.count('conflux_queue_full')).toBe(1);
+    expect(rig.count('conflux_reordered')).toBe(9);
+    rig.expectNothing();
+  });
+
+  test('what a stream throws, also for a message that waited', () => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    client.join(0);
+    const second = client.join(1);
+    rig.edges[0]!.onCame = ({ streamId }) => {
+      if (streamId === 9) throw new Malformed('stream', 'bad');
+    };
+    second.circuit.say(RelayCommand.CONFLUX_SWITCH, 0, encodeConfluxSwitch(1));
+    second.circuit.say(RelayCommand.DATA, 9, NOTHING);
+    second.circuit.say(RelayCommand.DATA, 8, NOTHING);
+    rig.settle();
+    client.legs[0]!.circuit.say(RelayCommand.DATA, 1, NOTHING);
+    rig.settle();
+    expect(client.legs.map(({ destroyed }) => destroyed)).toEqual([1, 1]);
+    expect(rig.edges[0]!.closedSets[0]!.came.map(({ streamId }) => streamId)).toEqual([1, 9]);
+    rig.expectNothing();
+  });
+});
+
+describe('memory', () => {
+  test('is counted exactly, and given back', () => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    client.join(0);
+    const second = client.join(1);
+    second.circuit.say(RelayCommand.CONFLUX_SWITCH, 0, encodeConfluxSwitch(1));
+    for (let i = 0; i < 5; i++) second.circuit.say(RelayCommand.DATA, 1, new Uint8Array(100));
+    rig.settle();
+    const { memory } = rig.relay;
+    expect(memory.of(0, Memory.conflux)).toBe(5 * (WAITING_BYTES + 100));
+    expect(memory.of(1, Memory.conflux)).toBe(0);
+    client.legs[0]!.circuit.say(RelayCommand.DATA, 1, NOTHING);
+    rig.settle();
+    expect(memory.of(0, Memory.conflux)).toBe(0);
+  });
+
+  test('that sets fill past a fifth of the limit costs the oldest', () => {
+    const rig = new ConfluxRig({ maxMemInQueues: 600_000 });
+    const clients = [rig.client(), rig.client(), rig.client()];
+    for (const client of clients) {
+      client.join(0);
+      client.join(0).circuit.say(RelayCommand.CONFLUX_SWITCH, 0, encodeConfluxSwitch(1));
+    }
+    rig.settle();
+    const before = rig.relay.memory.filled();
+    const fill = (client: ConfluxClient, count: number) => {
+      for (let i = 0; i < count; i++) client.legs[1]!.circuit.say(RelayCommand.DATA, 1, new Uint8Array(498));
+      rig.settle();
+      rig.world.pass(50);
+    };
+    fill(clients[0]!, 60);
+    fill(clients[1]!, 60);
+    fill(clients[2]!, Math.ceil((600_000 - before) / (WAITING_BYTES + 498)) - 100);
+    rig.world.pass(500);
+    expect(rig.count('conflux_memory_killed')).toBeGreaterThan(0);
+    expect(clients[0]!.legs[1]!.destroyed).toBe(DestroyReason.RESOURCELIMIT);
+    expect(rig.relay.memory.filled()).toBeLessThan(600_000);
+  });
+});
