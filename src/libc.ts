@@ -55,6 +55,7 @@ const SYMBOLS = {
   getrlimit: { args: [i32, ptr], returns: i32 },
   setrlimit: { args: [i32, ptr], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+  setpriority: { args: [i32, u32, i32], returns: i32 },
 } as const;
 
 function open() {
@@ -382,4 +383,13 @@ const PR_SET_DUMPABLE = 4;
 /** Whether users without privileges may debug this process, and a crash dumps core. A change of user turns it off. */
 export function setDumpable(allowed: boolean): SystemFault | null {
   return faultOrNull(libc().prctl(PR_SET_DUMPABLE, allowed ? 1n : 0n, 0n, 0n, 0n));
+}
+
+const PRIO_PROCESS = 0;
+const NICE = 10;
+
+/** Let other threads of this machine go first: where all cores are busy, this one gets a tenth of its due. */
+export function standBack(): SystemFault | null {
+  // To Linux, the process numbered 0 is the calling thread.
+  return faultOrNull(libc().setpriority(PRIO_PROCESS, 0, NICE));
 }

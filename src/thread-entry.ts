@@ -8,3 +8,6 @@ export const WORKER_URL = new URL('./worker.ts', import.meta.url).href;
 
 /** One end of a load that `bench` puts on a relay. */
 export const LOAD_URL = new URL('./load.ts', import.meta.url).href;
+
+/** Compresses documents and makes diffs. */
+export const CLERK_URL = new URL('./clerk.ts', import.meta.url).href;

@@ -25,7 +25,7 @@ import {
   type ShelfTable,
   type ShelvedConsensus,
 } from '../shm/shelf.ts';
-import { RUN_WORDS, runBytes } from './directory-body.ts';
+import { type Passage, RUN_WORDS, runBytes } from './directory-body.ts';
 
 /** What an answer depends on besides the question. */
 export interface AnswerContext {
@@ -52,8 +52,8 @@ export interface AnswerContext {
 /** What comes behind the head. */
 export type AnswerContent =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  /** Documents, to be sent as they are (`identity`) or compressed on the way. */
-  | { readonly kind: 'run'; readonly run: Uint32Array; readonly encoding: ShelfEncoding };
+  /** Documents, to be sent as they lie on the shelf (null), or through a compressor. */
+  | { readonly kind: 'run'; readonly run: Uint32Array; readonly passage: Passage | null };
 
 /** A whole answer. */
 export interface DirectoryAnswer {
@@ -241,17 +241,22 @@ function answerConsensus(
   context.count(Counter.directory_status_answered);
   context.count(context.isTunnelled ? Counter.directory_tunnelled_begun : Counter.directory_direct_begun);
   const lifetimeSec = Math.max(0, consensus.freshUntilSec - nowSec);
-  const content = { kind: 'run', run: found.run, encoding: 'identity' } as const;
+  const content = { kind: 'run', run: found.run, passage: found.passage } as const;
   return succeed(context, { encoding: found.encoding, lifetimeSec, vary: true }, content, true);
 }
 
 interface FoundText {
-  /** One document, in that encoding already. */
+  /** One document. */
   readonly run: Uint32Array;
+  /** What it is in when it has passed. */
   readonly encoding: ShelfEncoding;
+  readonly passage: 'gunzip' | null;
 }
 
-/** The diff from the first base that we have one from, or else, if that will do, the whole consensus. */
+/**
+ * The diff from the first base that we have one from, or else, if that will do, the whole consensus. Diffs are not kept
+ * as they are, which would take most of the memory for the few who read no compression: they get them inflated.
+ */
 function findConsensus(
   shelf: Shelf,
   consensus: ShelvedConsensus,
@@ -268,9 +273,10 @@ function findConsensus(
       if (table.find(key) >= 0) stored |= Encoding[name];
     }
     if (stored === 0) continue;
-    const encoding = chooseStored(accepted, stored);
-    key[base.length] = SHELF_ENCODINGS.indexOf(encoding);
-    return { run: runOf(table, rowsOf(table, [key])), encoding };
+    const encoding = chooseStored(accepted, stored | Encoding.identity);
+    const isInflated = encoding === 'identity';
+    key[base.length] = SHELF_ENCODINGS.indexOf(isInflated ? 'gzip' : encoding);
+    return { run: runOf(table, rowsOf(table, [key])), encoding, passage: isInflated ? 'gunzip' : null };
   }
   if (query.diffOnly) return null;
   // To C tor, which inflates what it gives away as it is, the uncompressed text is not stored: it is no last resort.
@@ -281,7 +287,7 @@ function findConsensus(
   const encoding = chooseStored(accepted, stored);
   const extent = consensus.texts[encoding];
   if (extent === null) return null;
-  return { run: Uint32Array.of(extent.segment, extent.offset, extent.length), encoding };
+  return { run: Uint32Array.of(extent.segment, extent.offset, extent.length), encoding, passage: null };
 }
 
 function answerMicrodescriptors(
@@ -308,7 +314,8 @@ function answerRun(
   const bytes = runBytes(run);
   if (context.isBusy(isPlain ? bytes : bytes / 2)) return refuse(context, 503, BUSY);
   const length = statesLength && isPlain ? { length: bytes } : {};
-  return succeed(context, { encoding, ...length, lifetimeSec }, { kind: 'run', run, encoding });
+  const content = { kind: 'run', run, passage: encoding === 'identity' ? null : encoding } as const;
+  return succeed(context, { encoding, ...length, lifetimeSec }, content);
 }
 
 interface DescriptorQuery {

@@ -9,6 +9,7 @@
 import {
   constants,
   createDeflate,
+  createGunzip,
   createGzip,
   createZstdCompress,
   deflateSync,
@@ -16,7 +17,11 @@ import {
   zstdCompressSync,
 } from 'node:zlib';
 import { assert } from '../fault.ts';
-import type { Shelf, ShelfEncoding } from '../shm/shelf.ts';
+import type { Shelf } from '../shm/shelf.ts';
+
+/** What a text may pass through on its way. */
+export type Compression = 'deflate' | 'gzip' | 'zstd';
+export type Passage = Compression | 'gunzip';
 
 /** Words of a run for each document: segment, offset, length. */
 export const RUN_WORDS = 3;
@@ -142,7 +147,7 @@ export function runBytes(run: Uint32Array): number {
 const scratch = new Uint8Array(AT_ONCE_BYTES);
 
 /** Compress a run of at most `AT_ONCE_BYTES` in one call. */
-export function compressAtOnce(shelf: Shelf, run: Uint32Array, encoding: ShelfEncoding): Uint8Array {
+export function compressAtOnce(shelf: Shelf, run: Uint32Array, encoding: Compression): Uint8Array {
   const source = new RunBody(shelf, run);
   const length = source.pull(scratch, 0, scratch.length);
   assert(source.isDone, 'only short runs are compressed at once');
@@ -155,11 +160,17 @@ export function compressAtOnce(shelf: Shelf, run: Uint32Array, encoding: ShelfEn
     : deflateSync(text, { level: ZLIB_LEVEL });
 }
 
-function makeCompressor(encoding: ShelfEncoding) {
-  if (encoding === 'zstd') {
-    return createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } });
+function makeCompressor(passage: Passage) {
+  switch (passage) {
+    case 'zstd':
+      return createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } });
+    case 'gzip':
+      return createGzip({ level: ZLIB_LEVEL });
+    case 'deflate':
+      return createDeflate({ level: ZLIB_LEVEL });
+    case 'gunzip':
+      return createGunzip();
   }
-  return encoding === 'gzip' ? createGzip({ level: ZLIB_LEVEL }) : createDeflate({ level: ZLIB_LEVEL });
 }
 
 /** The compressors of one worker: how many run, and who waits for one. */
@@ -207,10 +218,10 @@ export class CompressorPool {
   }
 }
 
-/** A long run, compressed piece by piece while it is taken. */
+/** A long run, compressed (or inflated) piece by piece while it is taken. */
 export class CompressedBody implements AnswerBody {
   private readonly source: RunBody;
-  private readonly encoding: ShelfEncoding;
+  private readonly passage: Passage;
   private readonly pool: CompressorPool;
   private readonly onReady: (bytes: number) => void;
   private compressor: ReturnType<typeof makeCompressor> | null = null;
@@ -224,12 +235,12 @@ export class CompressedBody implements AnswerBody {
   constructor(
     shelf: Shelf,
     run: Uint32Array,
-    encoding: ShelfEncoding,
+    passage: Passage,
     pool: CompressorPool,
     onReady: (bytes: number) => void,
   ) {
     this.source = new RunBody(shelf, run);
-    this.encoding = encoding;
+    this.passage = passage;
     this.pool = pool;
     this.onReady = onReady;
     if (pool.ask(this)) this.start();
@@ -249,7 +260,7 @@ export class CompressedBody implements AnswerBody {
 
   /** Our turn for a compressor. */
   start(): void {
-    const compressor = makeCompressor(this.encoding);
+    const compressor = makeCompressor(this.passage);
     this.compressor = compressor;
     compressor.on('data', (piece: Uint8Array) => {
       if (this.state === 'closed') return;

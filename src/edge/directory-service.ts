@@ -278,9 +278,11 @@ export class DirectoryService {
   ): AnswerBody | null {
     if (content === null) return null;
     if (content.kind === 'bytes') return new BytesBody(content.bytes, false);
-    const { run, encoding } = content;
-    if (encoding === 'identity') return new RunBody(shelf, run);
-    if (runBytes(run) > AT_ONCE_BYTES) return new CompressedBody(shelf, run, encoding, this.pool, onReady);
-    return new BytesBody(compressAtOnce(shelf, run, encoding), true);
+    const { run, passage } = content;
+    if (passage === null) return new RunBody(shelf, run);
+    if (passage === 'gunzip' || runBytes(run) > AT_ONCE_BYTES) {
+      return new CompressedBody(shelf, run, passage, this.pool, onReady);
+    }
+    return new BytesBody(compressAtOnce(shelf, run, passage), true);
   }
 }

@@ -30,7 +30,7 @@ export const SHELF_TABLES = Object.freeze({
   extraByIdentity: 20,
   /** An authority's v3 identity, then the SHA-1 of its signing key. */
   certificate: 40,
-  /** SHA3-256 of the base consensus as signed, then the encoding. */
+  /** SHA3-256 of the base consensus as signed, then the encoding: gzip and zstd. */
   diffNs: 33,
   diffMicrodesc: 33,
 });

@@ -112,13 +112,18 @@ export class OpenStream {
 
   /** Take everything to the stream's end. */
   async drain(): Promise<Answered> {
+    await this.finish();
+    return takeApart(this.bytes, this.end.endReason);
+  }
+
+  /** The same, without looking at it. */
+  async finish(): Promise<void> {
     while (this.end.endReason === 0) {
       const woken = new Promise<void>((resolve) => {
         this.woken = resolve;
       });
       if (this.pull() === 0 && this.end.endReason === 0) await woken;
     }
-    return takeApart(this.bytes, this.end.endReason);
   }
 }
 

@@ -1,0 +1,76 @@
+/**
+ * The clerk's work: compressing documents and making consensus diffs, each once, beside everybody else's work.
+ *
+ * Runs in the clerk's thread, whose entry is `clerk.ts`; it keeps nothing between jobs but the lines of the consensus
+ * that the last diff led to, as the next one leads there, too. Files are only read.
+ */
+import { readFileSync } from 'node:fs';
+import { constants, deflateSync, gzipSync, inflateSync, zstdCompressSync } from 'node:zlib';
+import { sha3_256 } from '../crypto/digest.ts';
+import { Malformed } from '../fault.ts';
+import { DIFFED_BYTES_MAX, signedSha3 } from '../netdoc/consensus-diff.ts';
+import { ConsensusDiffer } from '../netdoc/consensus-differ.ts';
+import type { ClerkAnswer, ClerkJob, StoredText } from '../shm/clerk-letter.ts';
+
+/** What C tor takes for documents that are compressed once. */
+const ZLIB_LEVEL = 9;
+const ZSTD_LEVEL = 9;
+const NOUN = 'stored consensus';
+
+/** Does jobs. */
+export class ClerkWork {
+  private differ: ConsensusDiffer | null = null;
+  private targetNumber = -1;
+
+  /** @throws Malformed for a document, or an Error for a file, that does not read */
+  do(job: ClerkJob): ClerkAnswer {
+    return job.kind === 'pack' ? pack(new Uint8Array(job.text)) : this.diff(job);
+  }
+
+  private diff(job: Extract<ClerkJob, { kind: 'diff' }>): ClerkAnswer {
+    if (this.differ === null || this.targetNumber !== job.targetNumber) {
+      this.differ = new ConsensusDiffer(new Uint8Array(job.target));
+      this.targetNumber = job.targetNumber;
+    }
+    const base = textOf(job.base);
+    const diff = this.differ.from(base);
+    return {
+      kind: 'diffed',
+      gzip: shared(gzipSync(diff, { level: ZLIB_LEVEL })),
+      zstd: shared(zstd(diff)),
+      baseDigest: signedSha3(base),
+    };
+  }
+}
+
+function pack(text: Uint8Array): ClerkAnswer {
+  return {
+    kind: 'packed',
+    deflate: shared(deflateSync(text, { level: ZLIB_LEVEL })),
+    zstd: shared(zstd(text)),
+    digest: sha3_256(text),
+    signedDigest: signedSha3(text),
+  };
+}
+
+function zstd(text: Uint8Array): Uint8Array {
+  return zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } });
+}
+
+function textOf(stored: StoredText): Uint8Array {
+  const deflated =
+    stored.kind === 'memory'
+      ? new Uint8Array(stored.deflated)
+      : readFileSync(stored.path).subarray(stored.offset);
+  try {
+    return inflateSync(deflated, { maxOutputLength: DIFFED_BYTES_MAX });
+  } catch (error) {
+    throw new Malformed(NOUN, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const sab = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(sab).set(bytes);
+  return sab;
+}
