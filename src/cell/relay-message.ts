@@ -100,6 +100,24 @@ export function relayData(bytes: Uint8Array, at: number): Uint8Array | null {
 }
 
 /**
+ * Write the head of a DATA message over the body at `at`, whose data and padding stand there already. The layer fills
+ * in the digest.
+ */
+export function writeDataHead(bytes: Uint8Array, at: number, streamId: number, length: number): void {
+  bytes[at + RELAY_COMMAND_AT] = RelayCommand.DATA;
+  bytes[at + RECOGNIZED_AT] = 0;
+  bytes[at + RECOGNIZED_AT + 1] = 0;
+  bytes[at + STREAM_ID_AT] = streamId >>> 8;
+  bytes[at + STREAM_ID_AT + 1] = streamId;
+  bytes[at + DIGEST_AT] = 0;
+  bytes[at + DIGEST_AT + 1] = 0;
+  bytes[at + DIGEST_AT + 2] = 0;
+  bytes[at + DIGEST_AT + 3] = 0;
+  bytes[at + LENGTH_AT] = length >>> 8;
+  bytes[at + LENGTH_AT + 1] = length;
+}
+
+/**
  * Write a message over the 509-byte body at `at`.
  *
  * Recognised and digest fields become zero: the layer fills in the digest. Behind the data come 4 zero bytes,

@@ -150,6 +150,10 @@ function popFirst(plane: CircuitPlane, port: Channel | RingPort): number {
   table.queueCells[leg] = left;
   table.queueHead[leg] = plane.parked.next[slot]!;
   countSent(plane, leg);
+  if (table.lowWatch[leg] === 1 && left <= plane.options.flow.cellqLow) {
+    table.lowWatch[leg] = 0;
+    plane.edge.onQueueLow(leg);
+  }
   if (left === 0) {
     table.queueTail[leg] = NO_SLOT;
     removeActive(port, table, leg);

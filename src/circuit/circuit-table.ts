@@ -75,6 +75,8 @@ export class CircuitTable implements LegPriority {
   queueHead: Int32Array;
   queueTail: Int32Array;
   queueCells: Int32Array;
+  /** 1 while the edge wants to know when the leg's queue is down to cellq_low. */
+  lowWatch: Uint8Array;
   /** Decayed count of the cells sent on a leg, in units of `circuit/ewma`. */
   sent: Float64Array;
   turn: Float64Array;
@@ -118,6 +120,7 @@ export class CircuitTable implements LegPriority {
     this.queueHead = new Int32Array(legs).fill(-1);
     this.queueTail = new Int32Array(legs).fill(-1);
     this.queueCells = new Int32Array(legs);
+    this.lowWatch = new Uint8Array(legs);
     this.sent = new Float64Array(legs);
     this.turn = new Float64Array(legs);
     this.heapAt = new Int32Array(legs).fill(-1);
@@ -161,6 +164,8 @@ export class CircuitTable implements LegPriority {
     this.generation[row] = (this.generation[row]! + 1) >>> 0;
     this.batchFirst[row * 2] = -1;
     this.batchFirst[row * 2 + 1] = -1;
+    this.lowWatch[row * 2] = 0;
+    this.lowWatch[row * 2 + 1] = 0;
     this.freeRow[this.freeCount++] = row;
     this.count--;
   }
@@ -254,6 +259,7 @@ export class CircuitTable implements LegPriority {
     this.queueHead = grown(this.queueHead, new Int32Array(legs).fill(-1));
     this.queueTail = grown(this.queueTail, new Int32Array(legs).fill(-1));
     this.queueCells = grown(this.queueCells, new Int32Array(legs));
+    this.lowWatch = grown(this.lowWatch, new Uint8Array(legs));
     this.sent = grown(this.sent, new Float64Array(legs));
     this.turn = grown(this.turn, new Float64Array(legs));
     this.heapAt = grown(this.heapAt, new Int32Array(legs).fill(-1));

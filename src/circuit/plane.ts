@@ -34,10 +34,20 @@ export interface CircuitKeys {
 /** Where a recognised message goes that the circuit itself does not answer. */
 export interface Edge {
   /**
-   * Take a recognised message. `at` is the offset of its 509-byte relay body; the data is a view.
+   * Take a recognised message other than DATA; the data is a view.
    * @throws Malformed, Violation: the circuit is closed.
    */
   onMessage(row: number, command: number, streamId: number, data: Uint8Array): void;
+  /**
+   * Take the DATA of a stream: `length` bytes at `at` of `bytes`, which the callee may look at until it returns.
+   * @throws Violation: the circuit is closed.
+   */
+  onData(row: number, streamId: number, bytes: Uint8Array, at: number, length: number): void;
+  /**
+   * The queue of a leg for which `lowWatch` was set is down to cellq_low. Called while it is being emptied: nothing may
+   * be sent within.
+   */
+  onQueueLow(leg: number): void;
   /** The circuit is gone. */
   onCircuitClosed(row: number): void;
 }

@@ -28,10 +28,16 @@ export function onRecognised(
   at: number,
 ): void {
   const generation = plane.table.generation[row]!;
-  // What a cipher gives is a Buffer, whose `slice` would copy nothing.
-  const body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, BODY_BYTES);
   try {
-    dispatch(plane, row, early, body, 0);
+    const length = relayLength(bytes, at);
+    if (length > RELAY_DATA_MAX) throw new Malformed('relay message', `length ${length}`);
+    if (relayCommand(bytes, at) === RelayCommand.DATA) {
+      plane.edge.onData(row, relayStreamId(bytes, at), bytes, at + DATA_AT, length);
+      return;
+    }
+    // What a cipher gives is a Buffer, whose `slice` would copy nothing.
+    const body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, BODY_BYTES);
+    dispatch(plane, row, early, body, body.subarray(DATA_AT, DATA_AT + length));
   } catch (error) {
     let reason: number;
     if (error instanceof Malformed) {
@@ -47,12 +53,15 @@ export function onRecognised(
   }
 }
 
-function dispatch(plane: CircuitPlane, row: number, early: boolean, bytes: Uint8Array, at: number): void {
-  const command = relayCommand(bytes, at);
-  const length = relayLength(bytes, at);
-  const streamId = relayStreamId(bytes, at);
-  if (length > RELAY_DATA_MAX) throw new Malformed('relay message', `length ${length}`);
-  const data = bytes.subarray(at + DATA_AT, at + DATA_AT + length);
+function dispatch(
+  plane: CircuitPlane,
+  row: number,
+  early: boolean,
+  body: Uint8Array,
+  data: Uint8Array,
+): void {
+  const command = relayCommand(body, 0);
+  const streamId = relayStreamId(body, 0);
   switch (command) {
     case RelayCommand.EXTEND2:
       onExtend2(plane, row, early, streamId, data);

@@ -25,5 +25,9 @@ export function dosLimits(settings: DosSettings, param: (name: ParamName) => num
     circuitBurst: value('DoSCircuitCreationBurst'),
     circuitMarkMs: value('DoSCircuitCreationDefenseTimePeriod') * 1000,
     queueKillsMax: param('dos_num_circ_max_outq'),
+    streamsWatched: value('DoSStreamCreationEnabled') === 1,
+    streamRate: value('DoSStreamCreationRate'),
+    streamBurst: value('DoSStreamCreationBurst'),
+    streamDefence: value('DoSStreamCreationDefenseType'),
   });
 }

@@ -1,71 +1,236 @@
 /**
- * Recognised messages that end here, for a relay that is no exit and no directory cache: streams are refused with
- * the reason that C tor gives, and what no circuit of ours can have asked for closes the circuit.
+ * Recognised messages that the circuit itself does not answer: where cells become streams.
+ *
+ * Each circuit that ends here gets a `CircuitEnd` at its first message that needs one. DATA is counted for the circuit
+ * before anything else is asked, whatever stream it is for; then messages go to the stream that they name. What comes
+ * for a stream that is not there is dropped, for it may be late; what no circuit of ours can have asked for closes the
+ * circuit.
+ * Who calls: `circuit/recognised` per message, `circuit/close`, and `worker/data-plane` once per turn.
  * @source tor-spec "Application connections and stream management"
  */
+import { unmapIp } from '../bytes/address.ts';
 import { DestroyReason, EndReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
-import { originate } from '../circuit/originate.ts';
+import { decodeEnd, encodeEnd } from '../cell/stream-message.ts';
+import { PREV } from '../circuit/circuit-table.ts';
 import type { CircuitPlane, Edge } from '../circuit/plane.ts';
-import { Malformed, Violation } from '../fault.ts';
+import { Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
+import { CircuitEnd } from './circuit-end.ts';
+import type { ExitDesk } from './exit-desk.ts';
+import { nameOf, ResolveEnd, resolvedError, resolvedOf } from './resolve-request.ts';
+import { STREAM_DEFENCE_CLOSE, takeStreamToken } from './stream-dos.ts';
+import type { StreamEnd, StreamWaker } from './stream-end.ts';
+import type { StreamSet } from './stream-set.ts';
+import { StreamTable } from './stream-table.ts';
 
-/** RESOLVED answer of type 0xF1 (error, do not retry), no data, TTL 60. */
-const RESOLVE_REFUSED = Uint8Array.of(0xf1, 0, 0, 0, 0, 60);
+/** Makes the end of a directory stream: for the client at this address, over a relay or directly. */
+export type DirectoryFactory = (
+  waker: StreamWaker,
+  clientHost: Uint8Array,
+  prevIsRelay: boolean,
+) => StreamEnd;
 
-/** Refuses streams. One per worker. */
-export class RefusingEdge implements Edge {
+const NOTHING = new Uint8Array(0);
+
+/** The edge of one worker. */
+export class StreamEdge implements Edge {
+  readonly table: StreamTable;
+  /** Answers BEGIN_DIR; null while we are no directory. */
+  directory: DirectoryFactory | null = null;
   private readonly plane: CircuitPlane;
+  readonly desk: ExitDesk;
+  private readonly ends: (CircuitEnd | null)[] = [];
 
-  constructor(plane: CircuitPlane) {
+  constructor(plane: CircuitPlane, makeDesk: (table: StreamTable) => ExitDesk) {
     this.plane = plane;
+    this.table = new StreamTable(plane);
+    this.desk = makeDesk(this.table);
+  }
+
+  /** The end of a circuit, made when there is none yet. */
+  endOf(row: number): CircuitEnd {
+    const there = this.ends[row] ?? null;
+    if (there !== null) return there;
+    const made = new CircuitEnd(this.plane, row);
+    while (this.ends.length <= row) this.ends.push(null);
+    this.ends[row] = made;
+    return made;
+  }
+
+  onData(row: number, streamId: number, bytes: Uint8Array, at: number, length: number): void {
+    const end = this.endOf(row);
+    if (end.flow.onDelivered() && !end.sendSendme()) return;
+    if (streamId === 0) {
+      this.plane.counters.add(Counter.circuit_relay_zero_stream, 1);
+      return;
+    }
+    this.table.onData(end.streams, streamId, bytes, at, length);
   }
 
   onMessage(row: number, command: number, streamId: number, data: Uint8Array): void {
+    if (streamId === 0) {
+      if (command === RelayCommand.SENDME) this.onCircuitSendme(row, data);
+      else this.onZeroStream(command);
+      return;
+    }
     switch (command) {
       case RelayCommand.BEGIN:
-        this.refuse(row, streamId, EndReason.EXITPOLICY);
-        return;
       case RelayCommand.BEGIN_DIR:
-        this.refuse(row, streamId, EndReason.NOTDIRECTORY);
-        return;
       case RelayCommand.RESOLVE:
-        if (this.dropZeroStream(streamId)) return;
-        this.plane.counters.add(Counter.streams_refused, 1);
-        originate(this.plane, row, RelayCommand.RESOLVED, streamId, RESOLVE_REFUSED);
+        this.onNewStream(this.endOf(row), command, streamId, data);
         return;
-      case RelayCommand.SENDME:
-        // Nothing of ours is ever sent that a SENDME could acknowledge.
-        if (streamId === 0) {
-          throw new Violation(
-            'circuit',
-            DestroyReason.PROTOCOL,
-            'circuit_unexpected_sendme',
-            'unexpected SENDME',
-          );
-        }
-        return;
+      default:
+        this.onStreamMessage(row, command, streamId, data);
+    }
+  }
+
+  /** C tor drops these on stream 0 silently. */
+  private onZeroStream(command: number): void {
+    switch (command) {
+      case RelayCommand.BEGIN:
+      case RelayCommand.CONNECTED:
       case RelayCommand.END:
-        // As C tor, although there is no stream that it could end.
-        if (data.length === 0) throw new Malformed('END', 'no reason');
+      case RelayCommand.RESOLVE:
+      case RelayCommand.RESOLVED:
+      case RelayCommand.BEGIN_DIR:
+        this.plane.counters.add(Counter.circuit_relay_zero_stream, 1);
         return;
       default:
         this.plane.counters.add(Counter.circuit_relay_unknown_command, 1);
     }
   }
 
-  onCircuitClosed(_row: number): void {}
-
-  /** C tor drops BEGIN, BEGIN_DIR and RESOLVE on stream 0 silently. */
-  private dropZeroStream(streamId: number): boolean {
-    if (streamId !== 0) return false;
-    this.plane.counters.add(Counter.circuit_relay_zero_stream, 1);
-    return true;
+  private onCircuitSendme(row: number, data: Uint8Array): void {
+    const end = this.ends[row] ?? null;
+    if (end === null) {
+      // Nothing was sent that it could acknowledge.
+      throw new Violation(
+        'circuit',
+        DestroyReason.PROTOCOL,
+        'circuit_unexpected_sendme',
+        'unexpected SENDME',
+      );
+    }
+    end.flow.onSendme(data, this.plane.nowMs, end.isBlocked, !end.streams.hasExited);
+    this.table.resume(end.streams);
   }
 
-  private refuse(row: number, streamId: number, reason: number): void {
-    if (this.dropZeroStream(streamId)) return;
-    this.plane.counters.add(Counter.streams_refused, 1);
-    originate(this.plane, row, RelayCommand.END, streamId, Uint8Array.of(reason));
+  private onStreamMessage(row: number, command: number, streamId: number, data: Uint8Array): void {
+    const { table } = this;
+    const { streams } = this.endOf(row);
+    switch (command) {
+      case RelayCommand.END:
+        // As C tor, also when there is no stream that it could end: it must have a reason.
+        decodeEnd(data);
+        table.onEnd(streams, streamId);
+        return;
+      case RelayCommand.SENDME:
+        table.onSendme(streams, streamId);
+        return;
+      case RelayCommand.XOFF:
+        table.onXoff(streams, streamId);
+        return;
+      case RelayCommand.XON:
+        table.onXon(streams, streamId, data);
+        return;
+      default:
+        this.plane.counters.add(Counter.circuit_relay_unknown_command, 1);
+    }
+  }
+
+  private onNewStream(end: CircuitEnd, command: number, streamId: number, data: Uint8Array): void {
+    if (end.streams.find(streamId) !== null) {
+      this.plane.counters.add(Counter.stream_known_begin_dropped, 1);
+      return;
+    }
+    if (command === RelayCommand.BEGIN) this.desk.opener.open(end, streamId, data);
+    else if (command === RelayCommand.RESOLVE) this.onResolve(end, streamId, data);
+    else this.onBeginDir(end, streamId);
+  }
+
+  private onBeginDir(end: CircuitEnd, streamId: number): void {
+    const { plane, directory } = this;
+    const { counters } = plane;
+    const channel = plane.channels.bySlot[plane.table.port[end.row * 2 + PREV]!]!;
+    const reason =
+      directory === null ? EndReason.NOTDIRECTORY : plane.hibernating ? EndReason.HIBERNATING : 0;
+    if (directory === null || reason !== 0) {
+      counters.add(Counter.streams_refused, 1);
+      end.streams.carrier.send(RelayCommand.END, streamId, encodeEnd(reason));
+      return;
+    }
+    counters.add(Counter.streams_begun_dir, 1);
+    const stream = this.table.add(end.streams, streamId, (waker) =>
+      directory(waker, unmapIp(channel.peerHost), !channel.isClient),
+    );
+    stream.connected(NOTHING);
+  }
+
+  private onResolve(end: CircuitEnd, streamId: number, data: Uint8Array): void {
+    const { plane } = this;
+    plane.counters.add(Counter.streams_resolved, 1);
+    end.streams.hasExited = true;
+    if (!takeStreamToken(plane, end)) {
+      if (plane.options.dos.streamDefence === STREAM_DEFENCE_CLOSE) {
+        throw new Violation(
+          'circuit',
+          DestroyReason.RESOURCELIMIT,
+          'dos_stream_circuits_closed',
+          'too many streams',
+        );
+      }
+      plane.counters.add(Counter.dos_stream_refused, 1);
+      end.streams.carrier.send(RelayCommand.RESOLVED, streamId, resolvedError(true));
+      return;
+    }
+    const stream = this.table.add(end.streams, streamId, (made) => new ResolveEnd(made));
+    const question = stream.end as ResolveEnd;
+    const lookup = this.desk.resolve(nameOf(data), (answer) => {
+      // It may come between two turns.
+      plane.wake();
+      question.cancel = null;
+      question.answer(resolvedOf(answer));
+    });
+    if (!stream.isGone) question.cancel = () => lookup.cancel();
+  }
+
+  onQueueLow(leg: number): void {
+    const end = this.ends[leg >> 1] ?? null;
+    if (end !== null) this.table.resume(end.streams);
+  }
+
+  onCircuitClosed(row: number): void {
+    const end = this.ends[row] ?? null;
+    if (end === null) return;
+    this.ends[row] = null;
+    this.table.dropSet(end.streams);
+  }
+
+  /** The part of a turn. Returns whether more is left for a turn right after. */
+  work(): boolean {
+    this.desk.beginTurn();
+    const left = this.table.work();
+    this.desk.endTurn();
+    return left;
+  }
+
+  /** Something waits for bandwidth: a turn is wanted soon. */
+  get isWaiting(): boolean {
+    return this.desk.isWaiting;
+  }
+
+  /** Bytes that streams hold, buffers that are kept for later included. */
+  get heldBytes(): number {
+    return this.desk.heldBytes;
+  }
+
+  /** Options have changed. */
+  onOptions(): void {
+    this.desk.setOptions(this.sets());
+  }
+
+  private *sets(): Generator<StreamSet> {
+    for (const end of this.ends) if (end !== null) yield end.streams;
   }
 }

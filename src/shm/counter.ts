@@ -242,6 +242,42 @@ export const COUNTER_NAMES = [
   'conflux_home_died',
   'conflux_memory_killed',
   'joint_queue_full',
+  // Streams: asked for, by kind.
+  'streams_begun',
+  'streams_begun_dir',
+  'streams_resolved',
+  // BEGINs that were refused (all are in streams_refused): unreadable, over a client's own link, over a relay that is
+  // not listed, while shutting down, by policy, to an address of the network, without a socket left.
+  'stream_begin_malformed',
+  'stream_first_hop_refused',
+  'stream_unknown_hop_refused',
+  'stream_hibernating_refused',
+  'stream_policy_refused',
+  'stream_reentry_refused',
+  'stream_sockets_exhausted',
+  // Names that gave no address, connections that were not made in time.
+  'stream_resolve_failed',
+  'stream_connect_timeout',
+  // Streams beyond their circuit's bucket: refused, or their circuits closed.
+  'dos_stream_refused',
+  'dos_stream_circuits_closed',
+  // Messages for streams that are not there, and BEGINs for those that are.
+  'stream_unknown_dropped',
+  'stream_known_begin_dropped',
+  // DATA beyond its stream's window; SENDME, XON and XOFF that nothing asked for.
+  'stream_window_exceeded',
+  'stream_unexpected_sendme',
+  'stream_xon_unexpected',
+  'stream_xoff_unexpected',
+  'stream_xon_sent',
+  'stream_xoff_sent',
+  // Streams that a changed policy ended; those gone whose destination did not take their last bytes.
+  'stream_policy_closed',
+  'stream_linger_expired',
+  // DATA cells sent, and bytes of destinations (also in bytes_read and bytes_written).
+  'stream_cells_sent',
+  'exit_bytes_read',
+  'exit_bytes_written',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -44,6 +44,12 @@ export interface DosLimits {
   readonly circuitMarkMs: number;
   /** Circuits that died of a full queue outward after which an address is marked; 0: never. */
   readonly queueKillsMax: number;
+  /** New streams (BEGIN and RESOLVE) of one circuit: whether they are counted, how many per second, and at once. */
+  readonly streamsWatched: boolean;
+  readonly streamRate: number;
+  readonly streamBurst: number;
+  /** What becomes of one too many: 1 nothing, 2 it is refused, 3 its circuit is closed. */
+  readonly streamDefence: number;
 }
 
 /** Answers of `connect`; those of a prefix name what refused it there. */

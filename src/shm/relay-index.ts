@@ -104,6 +104,20 @@ export class RelayIndex {
     return false;
   }
 
+  /** Tell whether a listed relay has its ORPort there. */
+  listsEndpoint(host: Uint8Array, port: number): boolean {
+    if (!this.listsAddress(host)) return false;
+    // Seldom: few destinations are relays.
+    const offset = host.length === 4 ? IPV4_AT : IPV6_AT;
+    for (let row = 0; row < this.count; row++) {
+      const at = HEADER_BYTES + row * ROW_BYTES + offset;
+      const portAt = at + host.length;
+      if (((this.bytes[portAt]! << 8) | this.bytes[portAt + 1]!) === port && this.compare(at, host) === 0)
+        return true;
+    }
+    return false;
+  }
+
   private compare(at: number, wanted: Uint8Array): number {
     for (let i = 0; i < wanted.length; i++) {
       const difference = this.bytes[at + i]! - wanted[i]!;

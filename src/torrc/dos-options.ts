@@ -21,6 +21,10 @@ export const DOS_OPTIONS = [
   'DoSConnectionConnectBurst',
   'DoSConnectionDefenseType',
   'DoSConnectionConnectDefenseTimePeriod',
+  'DoSStreamCreationEnabled',
+  'DoSStreamCreationRate',
+  'DoSStreamCreationBurst',
+  'DoSStreamCreationDefenseType',
 ] as const;
 
 export type DosOption = (typeof DOS_OPTIONS)[number];
@@ -28,15 +32,22 @@ export type DosOption = (typeof DOS_OPTIONS)[number];
 /** What torrc sets of them (times in seconds, switches 0 or 1); null follows the consensus. */
 export type DosSettings = Readonly<Record<DosOption, number | null>>;
 
-/** The defence types: 1 does nothing, 2 refuses. */
+/** The defence types: 1 does nothing, 2 refuses; of streams, 3 closes the circuit. */
 const TYPE_MOST = 2;
+const STREAM_TYPE_MOST = 3;
+const TYPES = [
+  'DoSCircuitCreationDefenseType',
+  'DoSConnectionDefenseType',
+  'DoSStreamCreationDefenseType',
+] as const;
 
 /** Read the DoS lines. Adds to `warnings` what C tor takes in silence and does not do. */
 export function readDosSettings(values: Values, warnings: string[]): DosSettings {
   const settings = Object.fromEntries(DOS_OPTIONS.map((name) => [name, read(values, name)])) as DosSettings;
-  for (const name of ['DoSCircuitCreationDefenseType', 'DoSConnectionDefenseType'] as const) {
+  for (const name of TYPES) {
     const type = settings[name];
-    if (type === null || (type >= 1 && type <= TYPE_MOST)) continue;
+    const most = name === 'DoSStreamCreationDefenseType' ? STREAM_TYPE_MOST : TYPE_MOST;
+    if (type === null || (type >= 1 && type <= most)) continue;
     warnings.push(
       `${values.where(name)}: ${name} ${type} is unknown and refuses nothing: write ${name} 2 to refuse`,
     );

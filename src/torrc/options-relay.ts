@@ -146,13 +146,13 @@ DoSConnectionMaxConcurrentCount | count | 0 | acts
   Links that one address may hold at a time; 0 follows the consensus.
 DoSRefuseSingleHopClientRendezvous | auto-boolean | auto | later
   Refuse to be the rendezvous point of a client that is linked directly.
-DoSStreamCreationBurst | count | 0 | later
+DoSStreamCreationBurst | count | 0 | acts
   Streams that one circuit may open at once; 0 follows the consensus.
-DoSStreamCreationDefenseType | integer | 0 | later
+DoSStreamCreationDefenseType | integer | 0 | acts
   What happens to too many streams: 1 nothing, 2 refuse the stream, 3 close the circuit; 0 follows the consensus.
-DoSStreamCreationEnabled | auto-boolean | auto | later
+DoSStreamCreationEnabled | auto-boolean | auto | acts
   Defend against too many streams on one circuit.
-DoSStreamCreationRate | count | 0 | later
+DoSStreamCreationRate | count | 0 | acts
   Streams per second on one circuit; 0 follows the consensus.
 DownloadExtraInfo | boolean | 0 | later
   Fetch the extra-info documents of other relays.

@@ -35,7 +35,10 @@ import { RelayCells } from '../circuit/relay-cell.ts';
 import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
 import { DirectoryService } from '../edge/directory-service.ts';
-import { RefusingEdge } from '../edge/edge.ts';
+import { StreamEdge } from '../edge/edge.ts';
+import { ExitDesk } from '../edge/exit-desk.ts';
+import type { Connect } from '../edge/exit-socket.ts';
+import type { NameResolver } from '../edge/resolver.ts';
 import { OriginMail } from '../origin/origin-mail.ts';
 import { Origins } from '../origin/origins.ts';
 import type { AddressTable } from '../shm/address-table.ts';
@@ -102,6 +105,9 @@ export interface DataPlaneConfig {
   /** Told of the oldest generation of the shelf that an answer reads from, when it has changed. */
   readonly onShelves: (oldest: number) => void;
   readonly shelf: ShelfBlock;
+  /** Connects to the destinations of exit streams. */
+  readonly connect: Connect;
+  readonly resolver: NameResolver;
 }
 
 /** One worker's links and circuits. */
@@ -114,6 +120,7 @@ export class DataPlane {
   readonly origins: Origins;
   readonly originMail: OriginMail;
   readonly directory: DirectoryService;
+  readonly edge: StreamEdge;
   readonly channels = new ChannelTable();
   readonly staging = new BufferPool(STAGING_CELLS * CELL_BYTES, IDLE_STAGING);
   readonly carries = new BufferPool(CELL_BYTES, IDLE_CARRIES);
@@ -186,8 +193,15 @@ export class DataPlane {
       this.links.close(channel),
     );
     this.directory = this.makeDirectory();
-    this.plane.edge = new RefusingEdge(this.plane);
+    this.edge = this.makeEdge();
+    this.plane.edge = this.edge;
     this.plane.dial = (target, rosterHandle, asker) => this.links.dial(target, rosterHandle, asker);
+  }
+
+  private makeEdge(): StreamEdge {
+    const { plane } = this;
+    const { connect, resolver, bandwidth } = this.config;
+    return new StreamEdge(plane, (table) => new ExitDesk(plane, table, { connect, resolver, bandwidth }));
   }
 
   private makeDirectory(): DirectoryService {
@@ -240,8 +254,8 @@ export class DataPlane {
       relayIndex: config.relayIndex,
       // Set right after the plane, which all of them hold.
       conflux: null as unknown as ConfluxHub,
-      edge: { onMessage: () => {}, onCircuitClosed: () => {} },
       origin: { onCreated: () => {}, onRelayCell: () => true, onCircuitClosed: () => {} },
+      edge: { onMessage: () => {}, onData: () => {}, onQueueLow: () => {}, onCircuitClosed: () => {} },
       relayCells: { serveBodies: () => false, passCell: () => false },
       dial: () => null,
       nowMs: config.clock(),
@@ -279,8 +293,9 @@ export class DataPlane {
     }
     for (const port of plane.ports) if (port?.congested) refillRing(plane, port);
     this.throttle.tick(nowMs);
+    const streamsLeft = this.edge.work();
     const memoryLeft = plane.oom.turn(plane);
-    return ringsLeft || onionsLeft || memoryLeft;
+    return ringsLeft || onionsLeft || streamsLeft || memoryLeft;
   }
 
   /** Tell the ledger what this worker holds: at the end of a turn. */
@@ -292,6 +307,7 @@ export class DataPlane {
     memory.set(Memory.carries, this.carries.heldBytes);
     memory.set(Memory.handshakes, this.links.halfOpenBytes);
     memory.set(Memory.onions, plane.onionQueue.heldBytes);
+    memory.set(Memory.streams, this.edge.heldBytes);
     let rings = 0;
     let extendsBytes = plane.table.pendingBytes;
     for (const port of plane.ports) {
@@ -354,6 +370,7 @@ export class DataPlane {
     this.throttle.update(options);
     this.upkeep.options = options;
     this.directory.setOptions(options.directory);
+    this.edge.onOptions();
   }
 
   /** What is known of the consensus from now on. */

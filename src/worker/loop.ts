@@ -13,6 +13,8 @@ import { REFILL_WAKE_MS } from '../channel/token-bucket.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import { RandomPool } from '../circuit/random-pool.ts';
 import { curve25519FromSecret, generateCurve25519 } from '../crypto/curve25519.ts';
+import { createConnect } from '../edge/exit-socket.ts';
+import { LiteralResolver } from '../edge/literal-resolver.ts';
 import { log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Bandwidth } from '../shm/bandwidth.ts';
@@ -117,6 +119,8 @@ export class Loop {
       tellOrigin,
       onShelves,
       shelf: letter.shelf,
+      connect: createConnect(() => this.beginBatch()),
+      resolver: new LiteralResolver(),
     });
     for (const pair of letter.rings) this.attach(pair);
     this.listeners.take(letter.listeners, letter.credentials);
@@ -160,7 +164,8 @@ export class Loop {
 
   /** A link that waits for bandwidth, since a read or a write, is looked at again soon. */
   private armRefill(): void {
-    if (this.refillTimer !== null || !this.data.throttle.isWaiting) return;
+    if (this.refillTimer !== null) return;
+    if (!this.data.throttle.isWaiting && !this.data.edge.isWaiting) return;
     this.refillTimer = setTimeout(this.onRefill, REFILL_WAKE_MS);
   }
 

@@ -108,6 +108,17 @@ export class TestEdge implements Edge, LegEnd, SetStreams {
     this.plain.push({ command, streamId, data: data.slice() });
   }
 
+  onData(row: number, streamId: number, bytes: Uint8Array, at: number, length: number): void {
+    this.onMessage(
+      row,
+      RelayCommand.DATA,
+      streamId,
+      new Uint8Array(bytes.buffer, bytes.byteOffset + at, length),
+    );
+  }
+
+  onQueueLow(): void {}
+
   onCircuitClosed(row: number): void {
     this.window.delete(row);
     this.withStreams.delete(row);

@@ -9,7 +9,12 @@ import { filled, Rig } from './rig.ts';
 function withEdge(onMessage: (row: number, rig: Rig) => void) {
   const rig = new Rig();
   const closed: number[] = [];
-  rig.plane.edge = { onMessage: (row) => onMessage(row, rig), onCircuitClosed: (row) => closed.push(row) };
+  rig.plane.edge = {
+    onMessage: (row) => onMessage(row, rig),
+    onData: (row) => onMessage(row, rig),
+    onQueueLow: () => {},
+    onCircuitClosed: (row) => closed.push(row),
+  };
   const circuit = rig.openTwo();
   return { rig, circuit, closed };
 }
@@ -58,7 +63,7 @@ test('what is neither is a bug and is not caught', () => {
 test('the longest message is whole, one byte more is malformed', () => {
   const seen: number[] = [];
   const { rig, circuit } = withEdge(() => {});
-  rig.plane.edge.onMessage = (_row, _command, _stream, data) => seen.push(data.length);
+  rig.plane.edge.onData = (_row, _stream, _bytes, _at, length) => seen.push(length);
   circuit.say(RelayCommand.DATA, 1, filled(498, 1), { hop: 0 });
   rig.settle();
   expect(seen).toEqual([498]);

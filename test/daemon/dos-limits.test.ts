@@ -27,6 +27,10 @@ test('without torrc lines and consensus they are C tor’s defaults, and off', (
     circuitBurst: 90,
     circuitMarkMs: 3_600_000,
     queueKillsMax: 3,
+    streamsWatched: false,
+    streamRate: 100,
+    streamBurst: 300,
+    streamDefence: 2,
   });
 });
 

@@ -17,4 +17,8 @@ export const DOS_LIMITS: DosLimits = {
   circuitBurst: 100_000,
   circuitMarkMs: 3_600_000,
   queueKillsMax: 0,
+  streamsWatched: false,
+  streamRate: 100,
+  streamBurst: 300,
+  streamDefence: 2,
 };

@@ -29,6 +29,10 @@ const WIDE: DosLimits = {
   circuitBurst: 10,
   circuitMarkMs: 3_600_000,
   queueKillsMax: 3,
+  streamsWatched: false,
+  streamRate: 100,
+  streamBurst: 300,
+  streamDefence: 2,
 };
 const START_MS = 1_000_000;
 const midway = (): number => 0.5;

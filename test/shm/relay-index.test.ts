@@ -53,6 +53,17 @@ describe('RelayIndex', () => {
     expect(one.count).toBe(1000);
   });
 
+  test('tells at which address and port a relay is', () => {
+    for (const { ipv4, ipv6 } of relays.slice(0, 20)) {
+      for (const endpoint of [ipv4, ipv6]) {
+        if (endpoint === null) continue;
+        expect(index.listsEndpoint(endpoint.host, endpoint.port)).toBe(true);
+        expect(index.listsEndpoint(endpoint.host, endpoint.port ^ 1)).toBe(false);
+      }
+    }
+    expect(index.listsEndpoint(Uint8Array.of(192, 0, 2, 9), 9001)).toBe(false);
+  });
+
   test('a foreign block is a bug', () => {
     const sab = RelayIndex.create(relays.slice(0, 2));
     const cut = new SharedArrayBuffer(sab.byteLength - 1);

@@ -22,6 +22,7 @@ import { DataPlane } from '../../src/worker/data-plane.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { FLOW_PARAMS } from '../shm/flow-params.ts';
+import { Destinations } from './destinations.ts';
 import { SimBell, SimRing, spoilFreed } from './doubles.ts';
 import { StubHandshake } from './stub-handshake.ts';
 import type { WireEnd, WireEvents } from './wire.ts';
@@ -158,6 +159,8 @@ export class SimWorker implements Actor {
       soon: (task) => world.later(task),
       dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }),
       handshake: (config) => new StubHandshake(config),
+      connect: relay.destinations.connectFor(() => this.beginBatch()),
+      resolver: relay.destinations,
       tellOrigin: (news) => relay.originNews.push(news),
       onShelves: () => {},
       shelf: emptyShelf(new Uint8Array(20)),
@@ -208,7 +211,8 @@ export class SimWorker implements Actor {
     data.scheduler.flush(nowMs);
     data.publishRings();
     this.armed = left || data.scheduler.dirtyCount > 0;
-    this.refillDueMs = data.throttle.isWaiting ? nowMs + REFILL_WAKE_MS : Number.POSITIVE_INFINITY;
+    this.refillDueMs =
+      data.throttle.isWaiting || data.edge.isWaiting ? nowMs + REFILL_WAKE_MS : Number.POSITIVE_INFINITY;
     if (this.armed) return;
     bell.asleep = true;
     if (!data.hasRingWork()) return;
@@ -223,6 +227,7 @@ export class SimRelay {
   readonly port: number;
   readonly workerCount: number;
   readonly workers: SimWorker[] = [];
+  readonly destinations = new Destinations();
   readonly rsaId: Uint8Array;
   readonly ed25519Id: Uint8Array;
   readonly onionKey: Curve25519KeyPair = generateCurve25519();

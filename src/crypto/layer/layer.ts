@@ -29,6 +29,11 @@ export interface RelayLayer {
   encryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array;
   /** Seal and encrypt a message of our own; its digest field must be zero. */
   originateBackward(bytes: Uint8Array, at: number): void;
+  /**
+   * Seal a message of our own and leave it to be encrypted: by `encryptBodies`, together with others that were sealed
+   * right before or after it and stand beside it, in the order in which they were sealed.
+   */
+  sealBackward(bytes: Uint8Array, at: number): void;
   /** The tag of the last cell that was recognised, which a SENDME for it must carry. Owned by the layer. */
   readonly forwardTag: Uint8Array;
   /** The tag of the last cell that we originated, which the client's SENDME for it must carry. */

@@ -116,6 +116,10 @@ export class Tor1Layer implements RelayLayer {
     this.#backward.crypt(bytes, at);
   }
 
+  sealBackward(bytes: Uint8Array, at: number): void {
+    this.#backward.seal(bytes, at);
+  }
+
   get forwardTag(): Uint8Array {
     return this.#forward.tag;
   }

@@ -1,0 +1,102 @@
+/**
+ * A circuit that ends here and has been used for that: its flow control, and the streams on it. The carrier of streams
+ * of an ordinary circuit.
+ *
+ * Made at the first message that needs it, so that circuits which only pass cells on never have one.
+ * Who calls: `edge` and `stream-table`.
+ */
+import { BODY_BYTES } from '../cell/cell.ts';
+import { Command } from '../cell/command.ts';
+import { RelayCommand } from '../cell/relay-message.ts';
+import { sendBody } from '../circuit/cell-queue.ts';
+import { PREV } from '../circuit/circuit-table.ts';
+import { closeCircuit } from '../circuit/close.ts';
+import { CircuitFlow } from '../circuit/flow.ts';
+import { originate } from '../circuit/originate.ts';
+import type { CircuitPlane } from '../circuit/plane.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import type { Carrier } from './carrier.ts';
+import { StreamSet } from './stream-set.ts';
+
+/** One end of one circuit. */
+export class CircuitEnd implements Carrier {
+  readonly row: number;
+  readonly generation: number;
+  readonly flow: CircuitFlow;
+  /** The streams that it carries, alone or with others. */
+  streams: StreamSet;
+  /** What is left of the bucket of new streams, and when that was. */
+  streamTokens: number;
+  streamTokensMs: number;
+  /** The queue to the client was above its mark and is not down to the low one yet. */
+  private queueBlocked = false;
+  private readonly plane: CircuitPlane;
+
+  constructor(plane: CircuitPlane, row: number) {
+    this.plane = plane;
+    this.row = row;
+    const { table, options } = plane;
+    this.generation = table.generation[row]!;
+    const ccSendmeInc = table.ccSendmeInc[row]!;
+    this.flow = new CircuitFlow(options.flow, ccSendmeInc);
+    this.streams = new StreamSet(this, ccSendmeInc > 0);
+    this.streamTokens = options.dos.streamBurst;
+    this.streamTokensMs = plane.nowMs;
+  }
+
+  /** Whether the queue to the client is, or was until lately, too full for streams. */
+  get isBlocked(): boolean {
+    return this.queueRoom() === 0;
+  }
+
+  room(): number {
+    return Math.min(this.flow.room, this.queueRoom());
+  }
+
+  private queueRoom(): number {
+    const { table, options } = this.plane;
+    const { cellqHigh, cellqLow } = options.flow;
+    const leg = this.row * 2 + PREV;
+    const waiting = table.queueCells[leg]!;
+    if (this.queueBlocked) {
+      if (waiting > cellqLow) return 0;
+      this.queueBlocked = false;
+    }
+    if (waiting < cellqHigh) return cellqHigh - waiting;
+    this.queueBlocked = true;
+    table.lowWatch[leg] = 1;
+    return 0;
+  }
+
+  send(command: number, streamId: number, data: Uint8Array): boolean {
+    return originate(this.plane, this.row, command, streamId, data);
+  }
+
+  /** Acknowledge the DATA cell that was recognised last. False when the circuit died of it. */
+  sendSendme(): boolean {
+    const { plane, row } = this;
+    const tag = plane.table.layer[row]!.forwardTag;
+    return originate(plane, row, RelayCommand.SENDME, 0, this.flow.sendmeFor(tag));
+  }
+
+  sendBodies(bodies: Uint8Array, count: number): boolean {
+    const { plane, row, flow } = this;
+    const layer = plane.table.layer[row]!;
+    for (let i = 0; i < count; i++) {
+      layer.sealBackward(bodies, i * BODY_BYTES);
+      flow.onSent(layer.backwardTag, plane.nowMs);
+    }
+    const sealed = layer.encryptBodies(bodies, 0, count);
+    const leg = row * 2 + PREV;
+    for (let i = 0; i < count; i++) {
+      if (!sendBody(plane, leg, Command.RELAY, sealed, i * BODY_BYTES)) return false;
+    }
+    plane.counters.add(Counter.stream_cells_sent, count);
+    return true;
+  }
+
+  close(reason: number): void {
+    const { plane, row } = this;
+    if (plane.table.isLive(row, this.generation)) closeCircuit(plane, row, reason, reason);
+  }
+}

@@ -1,0 +1,370 @@
+/**
+ * Every stream of one worker: DATA that comes for them, and DATA of theirs that goes.
+ *
+ * A stream that has something to send wakes; its set is then listed and served at the end of the turn: streams of a
+ * set in turn, each its share of the cells that the carrier has room for, many cells sealed and encrypted together.
+ * Nothing here has a timer: streams that wait for a SENDME, an XON or their circuit's queue are woken by that, those
+ * that wait for the rate of an XON are looked at each turn.
+ * Invariants: a stream is in the ring of its set exactly while `isReady`; a set with a stream in its ring is listed,
+ * or its carrier has no room.
+ * @source tor-spec "Relay cells", "Stream-level flow control"; proposal 324
+ */
+import { BODY_BYTES } from '../cell/cell.ts';
+import { DestroyReason, EndReason } from '../cell/reason.ts';
+import { DATA_AT, PADDING_GAP, RELAY_DATA_MAX, RelayCommand, writeDataHead } from '../cell/relay-message.ts';
+import { decodeXon, encodeEnd, encodeXoff, encodeXon } from '../cell/stream-message.ts';
+import type { CircuitPlane } from '../circuit/plane.ts';
+import { Malformed, Violation } from '../fault.ts';
+import { Counter } from '../shm/scoreboard.ts';
+import { STREAM_INCREMENT, STREAM_WINDOW, Stream } from './stream.ts';
+import type { StreamEnd } from './stream-end.ts';
+import { StreamRate } from './stream-rate.ts';
+import type { StreamSet } from './stream-set.ts';
+import { SAY_NOTHING, SAY_XOFF, XonXoff } from './xon-xoff.ts';
+
+/** Bodies that are sealed and encrypted together. */
+const TOGETHER = 32;
+/** Cells that one turn packages, so that no circuit keeps the worker from its sockets. */
+const CELLS_PER_TURN = 4096;
+/** A stream that holds more than this gives its client no SENDME, as in C tor. */
+const HELD_FOR_SENDME = 10 * BODY_BYTES;
+/** Random bytes that make a cell impossible to guess, and what data leaves room for them. */
+const RANDOM_BYTES = 16;
+const DATA_WITH_RANDOM = RELAY_DATA_MAX - PADDING_GAP - RANDOM_BYTES;
+/** One cell in so many at least has them, in half as many at the earliest: C tor's numbers. */
+const RANDOM_EVERY = 100;
+/** XON may ask for any rate; above this it is none. */
+const RATE_MOST = (2 ** 31 - 1) / 1000;
+
+const NOTHING = new Uint8Array(0);
+
+/** All streams of a worker. */
+export class StreamTable {
+  /** Streams that there are. */
+  count = 0;
+  private readonly plane: CircuitPlane;
+  private readonly bodies = new Uint8Array(TOGETHER * BODY_BYTES);
+  private sets: StreamSet[] = [];
+  private spareSets: StreamSet[] = [];
+  private ending: Stream[] = [];
+  private throttled: Stream[] = [];
+
+  constructor(plane: CircuitPlane) {
+    this.plane = plane;
+  }
+
+  /** Begin a stream. `build` makes its end. */
+  add(set: StreamSet, id: number, build: (stream: Stream) => StreamEnd): Stream {
+    const stream = new Stream(this, set, id, NO_END, set.usesXon ? new XonXoff() : null);
+    set.add(stream);
+    this.count++;
+    stream.end = build(stream);
+    return stream;
+  }
+
+  /** A stream has something to pull, or its end is over. */
+  wake(stream: Stream): void {
+    if (stream.isGone) return;
+    if (stream.end.endReason !== 0) {
+      this.ending.push(stream);
+      this.plane.wake();
+      return;
+    }
+    if (stream.isReady || !stream.isOpen || !stream.maySend) return;
+    stream.set.pushReady(stream);
+    this.list(stream.set);
+  }
+
+  /** What carries a set may have room again. */
+  resume(set: StreamSet): void {
+    if (set.readyCount > 0) this.list(set);
+  }
+
+  private list(set: StreamSet): void {
+    if (set.isListed) return;
+    set.isListed = true;
+    this.sets.push(set);
+    this.plane.wake();
+  }
+
+  /** Tell the client that its stream is connected. */
+  connected(stream: Stream, data: Uint8Array): void {
+    if (stream.isGone) return;
+    stream.isOpen = true;
+    if (!stream.set.carrier.send(RelayCommand.CONNECTED, stream.id, data)) return;
+    // What came before CONNECTED is acknowledged now.
+    this.acknowledge(stream);
+    if (!stream.isGone) this.wake(stream);
+  }
+
+  /** End a stream from here, with this END. */
+  finish(stream: Stream, end: Uint8Array): void {
+    if (stream.isGone) return;
+    this.forget(stream);
+    stream.set.carrier.send(RelayCommand.END, stream.id, end);
+  }
+
+  /** End a stream with a message that is no END. */
+  answer(stream: Stream, command: number, data: Uint8Array): void {
+    if (stream.isGone) return;
+    this.forget(stream);
+    stream.set.carrier.send(command, stream.id, data);
+  }
+
+  private forget(stream: Stream): void {
+    stream.isGone = true;
+    stream.set.remove(stream);
+    this.count--;
+    stream.end.close();
+  }
+
+  /** What carries a set is gone. */
+  dropSet(set: StreamSet): void {
+    for (const stream of set.takeAll()) {
+      stream.isGone = true;
+      this.count--;
+      stream.end.close();
+    }
+  }
+
+  /** DATA of a stream. @throws Violation when its window is exceeded */
+  onData(set: StreamSet, streamId: number, bytes: Uint8Array, at: number, length: number): void {
+    const stream = set.find(streamId);
+    if (stream === null) {
+      // Late for a stream that was ended here: no fault of anyone's.
+      this.plane.counters.add(Counter.stream_unknown_dropped, 1);
+      return;
+    }
+    const { xonXoff } = stream;
+    if (xonXoff === null && --stream.deliverWindow < 0) {
+      this.finish(stream, encodeEnd(EndReason.TORPROTOCOL));
+      throw violation('stream_window_exceeded', 'DATA beyond the window of its stream');
+    }
+    if (length > 0) stream.end.take(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length));
+    if (xonXoff === null) {
+      if (stream.deliverWindow <= STREAM_WINDOW - STREAM_INCREMENT) this.acknowledge(stream);
+      return;
+    }
+    const { heldBytes } = stream.end;
+    const { flow } = this.plane.options;
+    if (xonXoff.onTaken(heldBytes, this.plane.nowMs, flow) === SAY_XOFF) {
+      this.plane.counters.add(Counter.stream_xoff_sent, 1);
+      stream.set.carrier.send(RelayCommand.XOFF, streamId, encodeXoff());
+    }
+  }
+
+  /** Give the client SENDMEs for what the end holds no longer. */
+  private acknowledge(stream: Stream): void {
+    if (stream.xonXoff !== null || !stream.isOpen) return;
+    while (
+      stream.deliverWindow <= STREAM_WINDOW - STREAM_INCREMENT &&
+      stream.end.heldBytes <= HELD_FOR_SENDME
+    ) {
+      stream.deliverWindow += STREAM_INCREMENT;
+      if (!stream.set.carrier.send(RelayCommand.SENDME, stream.id, NOTHING)) return;
+    }
+  }
+
+  /** A stream's end passed bytes on. */
+  onDrained(stream: Stream, bytes: number): void {
+    if (stream.isGone || !stream.isOpen) return;
+    const { xonXoff } = stream;
+    if (xonXoff === null) {
+      this.acknowledge(stream);
+      return;
+    }
+    const { plane } = this;
+    const verdict = xonXoff.onDrained(bytes, stream.end.heldBytes, plane.nowMs, plane.options.flow);
+    if (verdict === SAY_NOTHING) return;
+    plane.counters.add(Counter.stream_xon_sent, 1);
+    stream.set.carrier.send(RelayCommand.XON, stream.id, encodeXon(xonXoff.rate));
+  }
+
+  /** The client ended a stream. */
+  onEnd(set: StreamSet, streamId: number): void {
+    const stream = set.find(streamId);
+    if (stream === null) this.plane.counters.add(Counter.stream_unknown_dropped, 1);
+    else this.forget(stream);
+  }
+
+  /** A stream SENDME. @throws Violation when the window was full, or there are none with congestion control */
+  onSendme(set: StreamSet, streamId: number): void {
+    const stream = this.findOpen(set, streamId);
+    if (stream === null) return;
+    if (stream.xonXoff !== null || stream.packageWindow + STREAM_INCREMENT > STREAM_WINDOW) {
+      throw violation('stream_unexpected_sendme', 'unexpected SENDME for a stream');
+    }
+    stream.packageWindow += STREAM_INCREMENT;
+    this.wake(stream);
+  }
+
+  /** The client wants no more of a stream for now. One too many, or one without congestion control, is dropped. */
+  onXoff(set: StreamSet, streamId: number): void {
+    const stream = this.findOpen(set, streamId);
+    if (stream === null) return;
+    if (stream.xonXoff === null || stream.isStopped) {
+      this.plane.counters.add(Counter.stream_xoff_unexpected, 1);
+      return;
+    }
+    stream.isStopped = true;
+  }
+
+  /** The client takes more of a stream again, at a rate perhaps. */
+  onXon(set: StreamSet, streamId: number, data: Uint8Array): void {
+    const stream = this.findOpen(set, streamId);
+    if (stream === null) return;
+    const rate = stream.xonXoff === null ? -1 : rateOf(data);
+    if (rate < 0) {
+      this.plane.counters.add(Counter.stream_xon_unexpected, 1);
+      return;
+    }
+    if (rate === 0 || rate > RATE_MOST) stream.rate = null;
+    else if (stream.rate === null) stream.rate = new StreamRate(rate, this.plane.nowMs);
+    else stream.rate.adjust(rate);
+    stream.isStopped = false;
+    this.wake(stream);
+  }
+
+  private findOpen(set: StreamSet, streamId: number): Stream | null {
+    const stream = set.find(streamId);
+    if (stream?.isOpen) return stream;
+    this.plane.counters.add(Counter.stream_unknown_dropped, 1);
+    return null;
+  }
+
+  /** The part of a turn: send what streams have. Returns whether more is left for a turn right after. */
+  work(): boolean {
+    this.endStreams();
+    if (this.throttled.length > 0) this.retryThrottled();
+    let budget = CELLS_PER_TURN;
+    const list = this.sets;
+    this.sets = this.spareSets;
+    this.spareSets = list;
+    for (let i = 0; i < list.length; i++) {
+      const set = list[i]!;
+      set.isListed = false;
+      if (budget > 0) budget -= this.serve(set, budget);
+      // Out of budget: the next turn goes on.
+      if (set.readyCount > 0 && budget <= 0) this.list(set);
+    }
+    list.length = 0;
+    this.endStreams();
+    return this.sets.length > 0;
+  }
+
+  private endStreams(): void {
+    if (this.ending.length === 0) return;
+    const list = this.ending;
+    this.ending = [];
+    for (const stream of list) {
+      const { endReason } = stream.end;
+      if (endReason !== 0) this.finish(stream, encodeEnd(endReason));
+    }
+  }
+
+  private retryThrottled(): void {
+    const list = this.throttled;
+    this.throttled = [];
+    for (const stream of list) {
+      stream.isThrottled = false;
+      this.wake(stream);
+    }
+  }
+
+  /** Send cells of a set, at most `budget`. Returns how many. */
+  private serve(set: StreamSet, budget: number): number {
+    let sent = 0;
+    while (sent < budget) {
+      const room = Math.min(set.carrier.room(), budget - sent, TOGETHER);
+      if (room === 0) break;
+      const count = this.fill(set, room);
+      if (count === 0) break;
+      sent += count;
+      if (!set.carrier.sendBodies(this.bodies, count)) break;
+    }
+    return sent;
+  }
+
+  /** Fill at most `room` bodies with what ready streams have, in turn. Returns how many were filled. */
+  private fill(set: StreamSet, room: number): number {
+    let count = 0;
+    while (count < room) {
+      const share = Math.ceil((room - count) / Math.max(1, set.readyCount));
+      const stream = set.shiftReady();
+      if (stream === null) break;
+      if (stream.isGone) continue;
+      let cells = 0;
+      while (cells < share && stream.maySend && this.fillOne(set, stream, count)) {
+        cells++;
+        count++;
+      }
+      // One that had its full share may have more.
+      if (cells === share && stream.maySend) set.pushReady(stream);
+      if (stream.end.endReason !== 0) this.ending.push(stream);
+    }
+    return count;
+  }
+
+  /** Fill one body with data of a stream. False when it has none now. */
+  private fillOne(set: StreamSet, stream: Stream, cell: number): boolean {
+    const { bodies, plane } = this;
+    const at = cell * BODY_BYTES;
+    const { rate } = stream;
+    if (rate !== null && rate.room(plane.nowMs) <= 0) {
+      stream.isThrottled = true;
+      this.throttled.push(stream);
+      return false;
+    }
+    const most = set.cellsToRandom === 0 && !set.hasRandom ? DATA_WITH_RANDOM : RELAY_DATA_MAX;
+    const length = stream.end.pull(bodies, at + DATA_AT, most);
+    if (length === 0) return false;
+    writeDataHead(bodies, at, stream.id, length);
+    const end = at + DATA_AT + length;
+    if (length < RELAY_DATA_MAX) this.pad(end, at + BODY_BYTES);
+    this.countRandom(set, length);
+    if (rate !== null) rate.spend(length);
+    if (stream.xonXoff === null) stream.packageWindow--;
+    return true;
+  }
+
+  /** Zeros, then random bytes, behind the data. */
+  private pad(from: number, to: number): void {
+    const { bodies } = this;
+    const random = Math.min(to, from + PADDING_GAP);
+    bodies.fill(0, from, random);
+    if (random < to) bodies.set(this.plane.random.bytes(to - random), random);
+  }
+
+  /** Some cell in each stretch must hold random bytes, or a client could acknowledge cells that it never got. */
+  private countRandom(set: StreamSet, length: number): void {
+    if (length <= DATA_WITH_RANDOM) set.hasRandom = true;
+    if (set.cellsToRandom === 0) {
+      set.hasRandom = false;
+      set.cellsToRandom = RANDOM_EVERY / 2 + (this.plane.random.u32() % (RANDOM_EVERY / 2));
+    }
+    set.cellsToRandom--;
+  }
+}
+
+/** The rate of an XON; -1 when it is malformed. */
+function rateOf(data: Uint8Array): number {
+  try {
+    return decodeXon(data);
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    return -1;
+  }
+}
+
+function violation(counter: string, why: string): Violation {
+  return new Violation('circuit', DestroyReason.PROTOCOL, counter, why);
+}
+
+/** Stands in until a stream's own end is made. */
+const NO_END: StreamEnd = {
+  take() {},
+  pull: () => 0,
+  endReason: 0,
+  heldBytes: 0,
+  close() {},
+};

@@ -1,0 +1,75 @@
+/** What a circuit's own queue has to do with its streams. */
+import { expect, test } from 'bun:test';
+import { RELAY_DATA_MAX, RelayCommand } from '../../src/cell/relay-message.ts';
+import { encodeSendme } from '../../src/cell/sendme.ts';
+import { PREV } from '../../src/circuit/circuit-table.ts';
+import { filled } from '../circuit/rig.ts';
+import { ExitRig } from './exit-rig.ts';
+
+test('streams stop while their circuit’s queue is full, and go on when it is nearly empty', () => {
+  const rig = new ExitRig({ cc: false });
+  const connection = rig.stream(9);
+  const { table } = rig.plane;
+  const row = table.kind.findIndex((kind) => kind !== 0);
+  const end = rig.edge.endOf(row);
+  const queued = (): number => table.queueCells[row * 2 + PREV]!;
+  const channel = rig.plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
+
+  // The link takes nothing.
+  rig.prev.wire.stalled = true;
+  channel.congested = true;
+  connection.say(filled(480 * RELAY_DATA_MAX, 1));
+  rig.settle();
+  expect(queued()).toBe(256);
+  expect([end.room(), end.isBlocked, table.lowWatch[row * 2 + PREV]]).toEqual([0, true, 1]);
+  expect(connection.paused).toBe(true);
+
+  rig.prev.wire.stalled = false;
+  channel.drain();
+  rig.settle();
+  expect(queued()).toBe(0);
+  expect(end.isBlocked).toBe(false);
+  let bytes = 0;
+  let cells = 0;
+  while (rig.prev.cells.length > 0) {
+    const heard = rig.heard();
+    expect(heard.command).toBe(RelayCommand.DATA);
+    bytes += heard.data.length;
+    cells++;
+  }
+  expect(bytes).toBe(480 * RELAY_DATA_MAX);
+  expect(end.flow.room).toBe(1000 - cells);
+});
+
+test('a circuit that closes in the middle of sending ends its streams and nothing else', () => {
+  const rig = new ExitRig({ cc: false, options: { circQueueCellsMax: 100 } });
+  const connection = rig.stream(9);
+  const { table } = rig.plane;
+  const row = table.kind.findIndex((kind) => kind !== 0);
+  const channel = rig.plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
+  rig.prev.wire.stalled = true;
+  channel.congested = true;
+  connection.say(filled(480 * RELAY_DATA_MAX, 1));
+  rig.settle();
+  expect(connection.ended).toBe(true);
+  expect(rig.count('circuit_queue_limit_killed')).toBe(1);
+  rig.expectNoStreams();
+});
+
+test('a queue above its mark tells congestion control', () => {
+  const rig = new ExitRig();
+  const connection = rig.stream(9);
+  const { table } = rig.plane;
+  const row = table.kind.findIndex((kind) => kind !== 0);
+  const end = rig.edge.endOf(row);
+  connection.say(filled(31 * RELAY_DATA_MAX, 1));
+  rig.settle();
+  let tag = new Uint8Array(0) as Uint8Array;
+  for (let cell = 1; rig.prev.cells.length > 0; cell++) {
+    rig.heard();
+    if (cell === 31) tag = rig.circuit.layers[0]!.backwardTag;
+  }
+  rig.plane.options = { ...rig.plane.options, flow: { ...rig.plane.options.flow, cellqHigh: 0 } };
+  rig.say(RelayCommand.SENDME, 0, encodeSendme(tag));
+  expect(end.flow.vegas).toMatchObject({ blocked: true, inSlowStart: false });
+});
