@@ -14,7 +14,7 @@ import { log, RateLimit, warnRateLimited } from '../log.ts';
 import {
   type Consensus,
   type ConsensusFlavour,
-  parseConsensus,
+  ConsensusParser,
   verifyConsensus,
 } from '../netdoc/consensus.ts';
 import { type ConsensusParams, NO_PARAMS, type ParamName, paramValue } from '../netdoc/consensus-params.ts';
@@ -33,6 +33,9 @@ export const FLAVOURS: readonly ConsensusFlavour[] = ['microdesc', 'ns'];
 const EXPIRED_MAX_SEC = 5 * 24 * 3600;
 /** An authority's clock and ours may differ by so much. */
 const SKEW_MAX_SEC = 30 * 60;
+/** Routers of a consensus that are read before others have their turn: some ten milliseconds. */
+const PIECE_ROUTERS = 500;
+const REASONABLY_LIVE_SEC = 24 * 3600;
 /** A consensus may be this much earlier than its authorities could have made it. */
 const EARLY_MAX_SEC = 60;
 
@@ -168,13 +171,34 @@ export class Network implements PublishView {
    * @param origin for messages: a file's or an authority's name
    */
   offer(flavour: ConsensusFlavour, document: Uint8Array, origin: string): OfferVerdict {
-    let consensus: Consensus;
-    try {
-      consensus = parseConsensus(document);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      return { kind: 'refused', why: error.message };
+    const parsed = parseAll(document, Number.POSITIVE_INFINITY);
+    for (;;) {
+      const { value, done } = parsed.next();
+      if (done === true) return this.#offerParsed(flavour, value, document, origin);
     }
+  }
+
+  /** Do the same, and let others have their turn while a long document is read. */
+  async offerInPieces(
+    flavour: ConsensusFlavour,
+    document: Uint8Array,
+    origin: string,
+  ): Promise<OfferVerdict> {
+    const parsed = parseAll(document, PIECE_ROUTERS);
+    for (;;) {
+      const { value, done } = parsed.next();
+      if (done === true) return this.#offerParsed(flavour, value, document, origin);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #offerParsed(
+    flavour: ConsensusFlavour,
+    consensus: Consensus | Malformed,
+    document: Uint8Array,
+    origin: string,
+  ): OfferVerdict {
+    if (consensus instanceof Malformed) return { kind: 'refused', why: consensus.message };
     if (consensus.flavour !== flavour) return { kind: 'refused', why: `is of flavour ${consensus.flavour}` };
     if (consensus.validUntilSec < this.#config.timing.nowSec() - EXPIRED_MAX_SEC) {
       return { kind: 'refused', why: `expired at ${printTime(consensus.validUntilSec)}` };
@@ -301,6 +325,29 @@ export class Network implements PublishView {
     if (before !== null && printOwnStatus(before) === printOwnStatus(own)) return;
     log.notice('dir', `The consensus of ${when} lists this relay: ${printOwnStatus(own)}.`);
   }
+}
+
+/** Read a consensus, so many routers between two pauses. */
+function* parseAll(document: Uint8Array, routers: number): Generator<undefined, Consensus | Malformed> {
+  try {
+    const parser = new ConsensusParser(document);
+    for (;;) {
+      const consensus = parser.step(routers);
+      if (consensus !== null) return consensus;
+      yield;
+    }
+  } catch (error) {
+    if (!(error instanceof Malformed)) throw error;
+    return error;
+  }
+}
+
+/** Whether a consensus is valid now, or differs from that by a day at most: what it lists may still be had. */
+export function isReasonablyLive(consensus: Consensus, nowSec: number): boolean {
+  return (
+    consensus.validAfterSec - REASONABLY_LIVE_SEC <= nowSec &&
+    nowSec <= consensus.validUntilSec + REASONABLY_LIVE_SEC
+  );
 }
 
 /** Whether a consensus is valid now. */

@@ -14,28 +14,17 @@ import { verifyRaw } from '../crypto/rsa.ts';
 import { Malformed } from '../fault.ts';
 import type { AuthorityCertificate } from './authority-certificate.ts';
 import type { ConsensusParams } from './consensus-params.ts';
-import {
-  base64Field,
-  hexField,
-  integerField,
-  ipv4Field,
-  nicknameField,
-  parseInteger,
-  parseIpv6Endpoint,
-  parseTime,
-  timeField,
-} from './field.ts';
+import { ROUTER_RULES, RouterReader } from './consensus-router.ts';
+import { hexField, integerField, ipv4Field, parseInteger, timeField } from './field.ts';
 import type { DocumentText, Item, ItemRules } from './item.ts';
 import { checkItem, documentBytes, ItemReader, ItemTable } from './item.ts';
 import { parseProtocols } from './protover.ts';
-import type { RouterStatus } from './router-table.ts';
-import { RouterFlag, RouterTable } from './router-table.ts';
+import { RouterTable } from './router-table.ts';
 
 const NOUN = 'consensus';
 
 const INT32_MIN = -2147483648;
 const INT32_MAX = 2147483647;
-const UINT32_MAX = 4294967295;
 const ANY_NUMBER = Number.MAX_SAFE_INTEGER;
 const SIGNATURE_BYTES_MIN = 128;
 const SIGNATURE_BYTES_MAX = 512;
@@ -119,18 +108,6 @@ const HEADER_RULES: ItemRules = {
   'dir-source': { min: 1, max: ANY_NUMBER, args: 6 },
   contact: { max: ANY_NUMBER },
   'vote-digest': { max: ANY_NUMBER, args: 1 },
-};
-
-const ROUTER_RULES: ItemRules = {
-  r: { min: 1, args: 7 },
-  a: { max: ANY_NUMBER, args: 1 },
-  s: { min: 1 },
-  v: {},
-  pr: { min: 1 },
-  w: {},
-  p: {},
-  m: { max: ANY_NUMBER, args: 1 },
-  id: { max: ANY_NUMBER, args: 2 },
 };
 
 const FOOTER_RULES: ItemRules = {
@@ -283,91 +260,6 @@ function readHeader(table: ItemTable): ConsensusHeader {
   };
 }
 
-function readFlags(item: Item): number {
-  // A relay is listed only when it is running and valid, so neither needs to be said.
-  let flags = RouterFlag.Running | RouterFlag.Valid;
-  for (const name of item.args) {
-    if (Object.hasOwn(RouterFlag, name)) flags |= RouterFlag[name as keyof typeof RouterFlag];
-  }
-  return flags;
-}
-
-function readWeight(item: Item | null): { bandwidth: number; isUnmeasured: boolean } {
-  let bandwidth = 0;
-  let isUnmeasured = false;
-  for (const text of item?.args ?? []) {
-    if (text.startsWith('Bandwidth=')) {
-      const value = parseInteger(text.slice('Bandwidth='.length), 0, UINT32_MAX);
-      if (value === null) throw item!.malformed('has a bad bandwidth');
-      bandwidth = value;
-    } else if (text.startsWith('Unmeasured=1')) {
-      isUnmeasured = true;
-    }
-  }
-  return { bandwidth, isUnmeasured };
-}
-
-const ZERO_SHA256 = new Uint8Array(32);
-
-/** Reads router entries, and checks each distinct protocol list only once. */
-class RouterReader {
-  readonly #flavour: ConsensusFlavour;
-  readonly #goodProtos = new Set<string>();
-
-  constructor(flavour: ConsensusFlavour) {
-    this.#flavour = flavour;
-  }
-
-  read(table: ItemTable): RouterStatus {
-    const r = table.get('r');
-    const isNs = this.#flavour === 'ns';
-    if (isNs) r.arg(7);
-    // The microdesc flavour's `r` line lacks the descriptor digest.
-    const at = isNs ? 3 : 2;
-    const publishedSec = parseTime(`${r.arg(at)} ${r.arg(at + 1)}`);
-    if (publishedSec === null) throw r.malformed('has a bad time');
-    const policy = table.find('p');
-    if (policy !== null && !/^(accept|reject) /.test(policy.rest))
-      throw policy.malformed('is no policy summary');
-    return {
-      nickname: nicknameField(r, 0),
-      rsaId: base64Field(r, 1, 20),
-      digest: isNs ? base64Field(r, 2, 20) : this.#microdescDigest(table.find('m')),
-      publishedSec,
-      address: ipv4Field(r, at + 2),
-      orPort: parseInteger(r.arg(at + 3), 0, 65535) ?? 0,
-      dirPort: parseInteger(r.arg(at + 4), 0, 65535) ?? 0,
-      ipv6: this.#ipv6(table.all('a')),
-      flags: readFlags(table.get('s')),
-      ...readWeight(table.find('w')),
-      proto: this.#proto(table.get('pr')),
-      version: table.find('v')?.rest.trimEnd() ?? null,
-    };
-  }
-
-  /** A relay without a microdescriptor is listed too; its digest is then zero. */
-  #microdescDigest(item: Item | null): Uint8Array {
-    return item === null ? ZERO_SHA256 : base64Field(item, 0, 32);
-  }
-
-  #ipv6(items: readonly Item[]): RouterStatus['ipv6'] {
-    for (const item of items) {
-      const endpoint = parseIpv6Endpoint(item.arg(0));
-      if (endpoint !== null) return endpoint;
-    }
-    return null;
-  }
-
-  #proto(item: Item): string {
-    const text = item.rest.trimEnd();
-    if (!this.#goodProtos.has(text)) {
-      parseProtocols(text);
-      this.#goodProtos.add(text);
-    }
-    return text;
-  }
-}
-
 function readSignatures(items: readonly Item[], voters: readonly ConsensusVoter[]): ConsensusSignature[] {
   const voterIds = new Set(voters.map((voter) => encodeHex(voter.authorityId)));
   const seen = new Set<string>();
@@ -401,39 +293,71 @@ function checkFooter(items: readonly Item[], table: ItemTable): void {
   if (stray !== undefined) throw stray.malformed('stands behind a signature');
 }
 
+/** Reads a consensus piece by piece, for threads that have other things to do meanwhile. */
+export class ConsensusParser {
+  readonly #bytes: Uint8Array;
+  readonly #reader: ConsensusReader;
+  readonly #start: number;
+  readonly #head: ConsensusHeader;
+  readonly #routers: RouterTable;
+  readonly #routerReader: RouterReader;
+
+  /** Read what stands before the routers. @throws Malformed */
+  constructor(text: DocumentText) {
+    this.#bytes = documentBytes(text);
+    this.#reader = new ConsensusReader(this.#bytes);
+    const header = this.#reader.section(HEADER_RULES, startsBody);
+    const version = header.items[0];
+    if (version === undefined || version.keyword !== 'network-status-version' || version.hasOpt) {
+      throw new Malformed(NOUN, 'does not begin with network-status-version');
+    }
+    this.#start = version.start;
+    this.#head = readHeader(header.table);
+    this.#routers = new RouterTable(this.#head.flavour === 'ns' ? 20 : 32);
+    this.#routerReader = new RouterReader(this.#head.flavour);
+  }
+
+  /**
+   * Read so many routers more, or behind the last one all that is left.
+   *
+   * @returns the consensus when it is all read; null when there is more
+   * @throws Malformed
+   */
+  step(routers: number): Consensus | null {
+    for (let left = routers; left > 0; left--) {
+      const at = this.#reader.ahead;
+      if (at === null || !startsRouter(at)) return this.#finish();
+      const entry = this.#reader.section(ROUTER_RULES, startsBody);
+      if (!this.#routers.append(this.#routerReader.read(entry.table))) {
+        throw at.malformed('is not sorted by identity');
+      }
+    }
+    return null;
+  }
+
+  #finish(): Consensus {
+    const footer = this.#reader.section(FOOTER_RULES, () => false);
+    checkFooter(footer.items, footer.table);
+    const signatures = footer.table.all('directory-signature');
+    const signed = this.#bytes.subarray(this.#start, signatures[0]!.signedEnd(this.#bytes, ' '));
+    return {
+      ...this.#head,
+      routers: this.#routers,
+      bandwidthWeights: readPairs(footer.table.find('bandwidth-weights'), false),
+      signatures: readSignatures(signatures, this.#head.voters),
+      signedDigestSha1: sha1(signed),
+      signedDigestSha256: sha256(signed),
+      signedDigestSha3: sha3_256(signed),
+    };
+  }
+}
+
 /**
  * Parse a consensus of either flavour. Signatures are read, not checked.
  * @throws Malformed
  */
 export function parseConsensus(text: DocumentText): Consensus {
-  const bytes = documentBytes(text);
-  const reader = new ConsensusReader(bytes);
-  const header = reader.section(HEADER_RULES, startsBody);
-  const version = header.items[0];
-  if (version === undefined || version.keyword !== 'network-status-version' || version.hasOpt) {
-    throw new Malformed(NOUN, 'does not begin with network-status-version');
-  }
-  const head = readHeader(header.table);
-  const routers = new RouterTable(head.flavour === 'ns' ? 20 : 32);
-  const routerReader = new RouterReader(head.flavour);
-  while (reader.ahead !== null && startsRouter(reader.ahead)) {
-    const at = reader.ahead;
-    const entry = reader.section(ROUTER_RULES, startsBody);
-    if (!routers.append(routerReader.read(entry.table))) throw at.malformed('is not sorted by identity');
-  }
-  const footer = reader.section(FOOTER_RULES, () => false);
-  checkFooter(footer.items, footer.table);
-  const signatureItems = footer.table.all('directory-signature');
-  const signed = bytes.subarray(version.start, signatureItems[0]!.signedEnd(bytes, ' '));
-  return {
-    ...head,
-    routers,
-    bandwidthWeights: readPairs(footer.table.find('bandwidth-weights'), false),
-    signatures: readSignatures(signatureItems, head.voters),
-    signedDigestSha1: sha1(signed),
-    signedDigestSha256: sha256(signed),
-    signedDigestSha3: sha3_256(signed),
-  };
+  return new ConsensusParser(text).step(Number.POSITIVE_INFINITY)!;
 }
 
 /** How far a consensus' signatures carry it. */

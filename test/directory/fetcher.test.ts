@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeHex } from '../../src/bytes/base.ts';
 import { DirectoryCache } from '../../src/directory/cache.ts';
-import { Fetcher, type FetcherConfig, pickFetchSec } from '../../src/directory/fetcher.ts';
+import { Fetcher, type FetcherConfig } from '../../src/directory/fetcher.ts';
 import type { DirectoryReply, DirectoryRequest, Exchange } from '../../src/directory/http-exchange.ts';
 import { Network } from '../../src/directory/network.ts';
 import { type LogRecord, setLogSink, setLogThreshold } from '../../src/log.ts';
-import { type ConsensusFlavour, parseConsensus } from '../../src/netdoc/consensus.ts';
+import type { ConsensusFlavour } from '../../src/netdoc/consensus.ts';
 import { makeAuthority, printCertificate, printConsensus } from './paper-network.ts';
 import { seededRandom, settle, VirtualTime } from './virtual-time.ts';
 
@@ -353,16 +353,4 @@ test('a stopped fetcher lets go of every timer', async () => {
   await settle();
   bench.fetcher.stop();
   expect(bench.time.pending()).toEqual([]);
-});
-
-test('the pick is after fresh-until and before valid-until, whatever the interval', () => {
-  for (const intervalSec of [2, 5, 10, 30, 300, 3600]) {
-    const text = printConsensus({ flavour: 'ns', validAfterSec: T0, intervalSec }, PAPERS);
-    const consensus = parseConsensus(text);
-    for (const unit of [0, 0.5, 0.999]) {
-      const sec = pickFetchSec(consensus, () => unit);
-      expect(sec).toBeGreaterThan(consensus.freshUntilSec);
-      expect(sec).toBeLessThan(consensus.validUntilSec);
-    }
-  }
 });

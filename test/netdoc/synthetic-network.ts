@@ -21,6 +21,8 @@ export interface SyntheticOptions {
   readonly validAfterSec?: number;
   /** Who signs; nobody when there is none. */
   readonly authorities?: readonly PaperAuthority[];
+  /** More parameters, e.g. `x=1`; they must sort behind the usual ones. */
+  readonly params?: string;
 }
 
 /** 2026-11-22 14:00:00 UTC. */
@@ -63,13 +65,15 @@ interface Relay {
 export class SyntheticNetwork {
   readonly #random: Prng;
   readonly #authorities: readonly PaperAuthority[];
+  readonly #params: string;
   #relays: Relay[] = [];
   #validAfterSec: number;
 
-  constructor({ seed, relays, validAfterSec = FIRST_SEC, authorities = [] }: SyntheticOptions) {
+  constructor({ seed, relays, validAfterSec = FIRST_SEC, authorities = [], params = '' }: SyntheticOptions) {
     this.#random = new Prng(seed);
     this.#validAfterSec = validAfterSec;
     this.#authorities = authorities;
+    this.#params = params;
     for (let i = 0; i < relays; i++) this.#relays.push(this.#makeRelay());
     this.#sort();
   }
@@ -121,7 +125,8 @@ export class SyntheticNetwork {
       'recommended-relay-protocols Cons=2 Desc=2 DirCache=2 FlowCtrl=1-2 HSDir=2 HSIntro=4-5 HSRend=2 Link=4-5 LinkAuth=3 Microdesc=2 Relay=2-4\n',
       'required-client-protocols Cons=2 Desc=2 FlowCtrl=1 Link=4 Microdesc=2 Relay=2\n',
       'required-relay-protocols Cons=2 Desc=2 DirCache=2 FlowCtrl=1-2 HSDir=2 HSIntro=4-5 HSRend=2 Link=4-5 LinkAuth=3 Microdesc=2 Relay=2-4\n',
-      'params CircuitPriorityHalflifeMsec=30000 bwauthpid=1 cc_alg=2 cc_cwnd_full_minpct=25 sendme_emit_min_version=1\n',
+      `params CircuitPriorityHalflifeMsec=30000 bwauthpid=1 cc_alg=2 cc_cwnd_full_minpct=25 sendme_emit_min_version=1 ${this.#params}`.trimEnd(),
+      '\n',
       `shared-rand-previous-value 9 ${sha256(Buffer.from(`previous ${Math.floor(at / 86400)}`)).toBase64()}\n`,
       `shared-rand-current-value 9 ${sha256(Buffer.from(`current ${Math.floor(at / 86400)}`)).toBase64()}\n`,
       ...sources,
