@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '../directory/authority.ts';
 import { DirectoryCache } from '../directory/cache.ts';
+import { DocumentStore } from '../directory/document-store.ts';
 import { Fetcher } from '../directory/fetcher.ts';
 import { type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
 import { Network } from '../directory/network.ts';
@@ -37,6 +38,8 @@ export interface DirectoryHost {
 export class DirectorySide {
   readonly network: Network;
   readonly publisher: Publisher;
+  /** All documents that we hold. */
+  readonly documents: DocumentStore;
   /** Bytes that our own directory connections moved. */
   readonly traffic = new WireTraffic();
   private readonly host: DirectoryHost;
@@ -58,6 +61,8 @@ export class DirectorySide {
     this.network = network;
     const cache = new DirectoryCache(options.cacheDirectory);
     cache.load(network);
+    this.documents = new DocumentStore({ network, timing, directory: options.cacheDirectory });
+    this.documents.load();
     const random = (): number => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
     const shared = { authorities, network, exchange: this.exchange(), timing, random };
     this.publisher = new Publisher({
@@ -70,6 +75,8 @@ export class DirectorySide {
     this.fetcher = new Fetcher({
       ...shared,
       cache,
+      documents: this.documents,
+      wishes: () => host.options().cache,
       testing: options.testingTorNetwork,
       stallSec: options.testing.dirConnectionMaxStallSec,
       consensusDelaySec: options.testing.serverConsensusDownloadInitialDelaySec,

@@ -1,5 +1,5 @@
 /**
- * Directory documents on disk, under C tor's names and in its form, so that either program starts with what the
+ * Consensuses and certificates on disk, under C tor's names and in its form, so that either program starts with what the
  * other one left.
  *
  * What is read here is believed no more than what comes over the wire: it goes through the same checks.
@@ -19,8 +19,13 @@ const CONSENSUS: Readonly<Record<ConsensusFlavour, string>> = {
   ns: 'cached-consensus',
   microdesc: 'cached-microdesc-consensus',
 };
-/** All files of a cache. */
-export const CACHE_FILES: readonly string[] = [CERTIFICATES, ...Object.values(CONSENSUS)];
+const JOURNALED = ['cached-descriptors', 'cached-extrainfo', 'cached-microdescs'];
+/** All files of a directory's cache, those of `DocumentStore` too. */
+export const CACHE_FILES: readonly string[] = [
+  CERTIFICATES,
+  ...Object.values(CONSENSUS),
+  ...JOURNALED.flatMap((name) => [name, `${name}.new`]),
+];
 const FILE_BYTES_MAX = 1 << 26;
 
 /** The cached documents of one directory: CacheDirectory, or DataDirectory. */

@@ -5,6 +5,7 @@
  * the consensuses as these come into force. Listeners are told which kind changed, once for each batch that came; they
  * look for themselves. Everything is read-only: bytes and objects that are handed out never change.
  */
+import { log } from '../log.ts';
 import type { AuthorityCertificate } from '../netdoc/authority-certificate.ts';
 import type { ConsensusFlavour } from '../netdoc/consensus.ts';
 import { DescriptorStore } from './descriptor-store.ts';
@@ -63,6 +64,11 @@ export class DocumentStore {
     this.serverDescriptors.load(nowSec);
     this.extraInfos.load(nowSec);
     this.#review('ns');
+    const [micro, server, extra] = [this.microdescriptors, this.serverDescriptors, this.extraInfos];
+    log.info(
+      'dir',
+      `Read ${micro.size} microdescriptors, ${server.size} server descriptors and ${extra.size} extra-infos from disk.`,
+    );
   }
 
   /** Be told of each change. */

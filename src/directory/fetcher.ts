@@ -33,9 +33,11 @@ const STALL_SEC = 60;
 
 /** What is fetched beside consensuses and certificates; asked again at each look. */
 export interface FetchWishes {
-  /** We answer others' requests, so we hold all descriptors, and fetch what is missing at once. */
-  readonly cache: boolean;
-  /** DownloadExtraInfo. */
+  /** We answer others' requests, so what is missing is fetched at once. */
+  readonly isCache: boolean;
+  /** All server descriptors. */
+  readonly descriptors: boolean;
+  /** The extra-infos that they name. */
   readonly extraInfo: boolean;
 }
 
@@ -137,7 +139,7 @@ export class Fetcher {
   }
 
   #wishes(): FetchWishes {
-    return this.#config.wishes?.() ?? { cache: false, extraInfo: false };
+    return this.#config.wishes?.() ?? { isCache: false, descriptors: false, extraInfo: false };
   }
 
   /** The consensus of a flavour, if what it lists is still to be had. */
@@ -157,14 +159,14 @@ export class Fetcher {
         const listedSec = this.#config.network.consensus('microdesc')?.validAfterSec ?? 0;
         return microdescriptors.add(body, isWanted, listedSec);
       },
-      mayWait: () => !this.#wishes().cache,
+      mayWait: () => !this.#wishes().isCache,
     };
   }
 
   #serverDescriptorShelf({ serverDescriptors }: DocumentStore): DescriptorShelf {
     return {
       missing: () => {
-        const listing = this.#wishes().cache ? this.#listing('ns') : null;
+        const listing = this.#wishes().descriptors ? this.#listing('ns') : null;
         return listing === null ? [] : serverDescriptors.missing(listing);
       },
       has: (digest) => serverDescriptors.has(digest),
@@ -177,8 +179,8 @@ export class Fetcher {
   #extraInfoShelf({ extraInfos }: DocumentStore): DescriptorShelf {
     return {
       missing: () => {
-        const { cache, extraInfo } = this.#wishes();
-        return cache && extraInfo ? extraInfos.missing() : [];
+        const { descriptors, extraInfo } = this.#wishes();
+        return descriptors && extraInfo ? extraInfos.missing() : [];
       },
       has: (digest) => extraInfos.has(digest),
       take: (body, isWanted) => extraInfos.add(body, isWanted, this.#config.timing.nowSec()),

@@ -98,7 +98,7 @@ DirAuthority | lines | - | acts restart
   Directory authority to use instead of the built-in ones: [NICKNAME] [FLAGS] ADDRESS:PORT FINGERPRINT; several lines allowed.
 DirAuthorityFallbackRate | number | 0.1 | later
   How seldom an authority is asked while fallbacks answer.
-DirCache | boolean | 1 | later
+DirCache | boolean | 1 | acts
   Keep directory documents and serve them to clients.
 DirPolicy | lines | - | later
   Who may use the DirPort, in the form of an exit policy.
@@ -154,7 +154,7 @@ DoSStreamCreationEnabled | auto-boolean | auto | acts
   Defend against too many streams on one circuit.
 DoSStreamCreationRate | count | 0 | acts
   Streams per second on one circuit; 0 follows the consensus.
-DownloadExtraInfo | boolean | 0 | later
+DownloadExtraInfo | boolean | 0 | acts
   Fetch the extra-info documents of other relays.
 EntryStatistics | boolean | 0 | later
   Count the clients that link directly, by country.
@@ -192,7 +192,7 @@ FetchDirInfoEarly | boolean | 0 | later
   Fetch directory documents as early as a directory cache does.
 FetchDirInfoExtraEarly | boolean | 0 | later
   Fetch directory documents before other caches do; needs FetchDirInfoEarly.
-FetchUselessDescriptors | boolean | 0 | later
+FetchUselessDescriptors | boolean | 0 | acts
   Fetch descriptors of every relay, running or not.
 GeoIPFile | path | /usr/share/tor/geoip | later
   IPv4 address ranges by country.

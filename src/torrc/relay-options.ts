@@ -4,6 +4,7 @@
  * A plain frozen object of plain values, so that it can be compared and lettered. Made only by `validate.ts`.
  */
 
+import type { CacheOptions } from './cache-options.ts';
 import type { DosSettings } from './dos-options.ts';
 import type { DnsOptions, ExitOptions } from './exit-options.ts';
 import type { LogRule } from './log-line.ts';
@@ -107,6 +108,9 @@ export interface RelayOptions {
   readonly perConnBwRate: number;
   readonly perConnBwBurst: number;
   readonly countPrivateBandwidth: boolean;
+
+  /** Directory documents that are kept for others. */
+  readonly cache: CacheOptions;
 
   /** Defences against clients that ask for too much. */
   readonly dos: DosSettings;

@@ -10,6 +10,7 @@ import { OperatorError } from '../fault.ts';
 import { type Assignment, assignLayers, canonicalValue } from './assign.ts';
 import { bandwidthFields } from './bandwidth-options.ts';
 import { bindAddresses } from './bind-addresses.ts';
+import { readCacheOptions } from './cache-options.ts';
 import { readDosSettings } from './dos-options.ts';
 import { readDnsOptions, readExitOptions } from './exit-options.ts';
 import { type TorrcLine, whereOf } from './line.ts';
@@ -68,6 +69,7 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
     }
   }
   const expand = (path: string, where: string) => expandPath(path, configuration.home, where);
+  const bandwidth = bandwidthFields(values);
   const options: RelayOptions = {
     ...identityFields(values, notes),
     ...networkFields(values, orPorts, isLocal || orPorts.length === 0),
@@ -75,7 +77,8 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
     ...logFields(values, expand, warnings),
     ...processFields(values, expand, warnings),
     ...testingFields(values),
-    ...bandwidthFields(values),
+    ...bandwidth,
+    cache: Object.freeze(readCacheOptions(values, bandwidth)),
     dos: readDosSettings(values, warnings),
     exit: readExitOptions(values, warnings),
     dns: readDnsOptions(values, expand),
