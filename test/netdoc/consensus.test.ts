@@ -7,7 +7,7 @@ import { Malformed } from '../../src/fault.ts';
 import type { AuthorityCertificate } from '../../src/netdoc/authority-certificate.ts';
 import { parseAuthorityCertificates } from '../../src/netdoc/authority-certificate.ts';
 import type { Consensus } from '../../src/netdoc/consensus.ts';
-import { parseConsensus, verifyConsensus } from '../../src/netdoc/consensus.ts';
+import { ConsensusParser, parseConsensus, verifyConsensus } from '../../src/netdoc/consensus.ts';
 import { paramValue } from '../../src/netdoc/consensus-params.ts';
 import { flagNames } from '../../src/netdoc/router-table.ts';
 import { printObject } from '../../src/netdoc/signature.ts';
@@ -309,5 +309,17 @@ describe("a consensus of the public network's size", () => {
         1000,
       );
     expect(leastCpu(() => parseConsensus(large))).toBeLessThan(most);
+  });
+});
+
+describe('read in pieces', () => {
+  test.each([1, 2, 3, 7, 8])('of %i routers it is the same', (routers) => {
+    const parser = new ConsensusParser(microdesc);
+    let [pieces, consensus] = [1, parser.step(routers)];
+    for (; consensus === null; pieces++) consensus = parser.step(routers);
+    expect(pieces).toBe(Math.floor(7 / routers) + 1);
+    const whole = parseConsensus(microdesc);
+    expect(consensus.signedDigestSha256).toEqual(whole.signedDigestSha256);
+    expect(consensus.routers.at(6)).toEqual(whole.routers.at(6));
   });
 });
