@@ -25,7 +25,7 @@ import {
 } from '../cell/extension.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import type { Channel } from '../channel/channel.ts';
-import { generateCurve25519 } from '../crypto/curve25519.ts';
+import { generateEphemeral } from '../crypto/curve25519.ts';
 import { serverFast } from '../crypto/handshake/fast.ts';
 import { NTOR_ONIONSKIN_BYTES, serverNtor } from '../crypto/handshake/ntor.ts';
 import { NTOR_V3_CIRCUIT, serverNtorV3 } from '../crypto/handshake/ntor-v3.ts';
@@ -181,7 +181,7 @@ export function workOnOnions(plane: CircuitPlane, budgetMs: number, clock: () =>
 function answer(plane: CircuitPlane, onion: WaitingOnion): void {
   const { keys, options } = plane;
   const v3 = onion.handshakeType === HandshakeType.NTOR_V3;
-  const ephemeral = generateCurve25519();
+  const ephemeral = generateEphemeral();
   let failure: number = v3 ? Counter.circuit_ntor_v3_failed : Counter.circuit_ntor_failed;
   const respond = (message: Uint8Array): Uint8Array | null => {
     try {

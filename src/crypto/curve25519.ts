@@ -28,6 +28,15 @@ export interface Curve25519KeyPair {
 
 const ZERO = new Uint8Array(CURVE25519_BYTES);
 
+/** A key pair for one handshake: nobody needs its secret but node:crypto. */
+export type EphemeralKeyPair = Pick<Curve25519KeyPair, 'publicKey' | 'privateKeyObject'>;
+
+/** Make a key pair for one handshake. */
+export function generateEphemeral(): EphemeralKeyPair {
+  const { publicKey, privateKey } = generateKeyPairSync('x25519');
+  return { publicKey: exportRawPublic(publicKey), privateKeyObject: privateKey };
+}
+
 /** Make a new key pair from the system's randomness. */
 export function generateCurve25519(): Curve25519KeyPair {
   const { publicKey, privateKey } = generateKeyPairSync('x25519');
@@ -46,17 +55,28 @@ export function curve25519FromSecret(secret: Uint8Array): Curve25519KeyPair {
   return { publicKey: publicOf(privateKeyObject), secretKey, privateKeyObject };
 }
 
+/** A peer's public key, imported: worth it where it meets two of our keys. */
+export type PeerKey = KeyObject;
+
+/** Import a peer's public key. Null unless it has 32 bytes. */
+export function importPeerKey(peerPublic: Uint8Array): PeerKey | null {
+  return peerPublic.length === CURVE25519_BYTES ? importRawPublic('x25519', peerPublic) : null;
+}
+
+/** Compute the shared secret as `sharedSecretWith` does, with a peer's 32 bytes; null also for another length. */
+export function sharedSecret(pair: EphemeralKeyPair, peerPublic: Uint8Array): Uint8Array | null {
+  const peer = importPeerKey(peerPublic);
+  return peer === null ? null : sharedSecretWith(pair, peer);
+}
+
 /**
- * Compute the 32-byte shared secret of our pair and a peer's public key (32 bytes). Null if it is all zero,
- * which is so exactly when the peer sent a point of small order: that depends on public bytes only, so
- * nothing leaks by answering early.
+ * Compute the 32-byte shared secret of our pair and a peer's public key. Null if it is all zero, which is so exactly
+ * when the peer sent a point of small order: that depends on public bytes only, so nothing leaks by answering early.
  */
-export function sharedSecret(pair: Curve25519KeyPair, peerPublic: Uint8Array): Uint8Array | null {
-  if (peerPublic.length !== CURVE25519_BYTES) return null;
+export function sharedSecretWith(pair: EphemeralKeyPair, peer: PeerKey): Uint8Array | null {
   let secret: Uint8Array;
   try {
-    const publicKey = importRawPublic('x25519', peerPublic);
-    secret = new Uint8Array(diffieHellman({ privateKey: pair.privateKeyObject, publicKey }));
+    secret = new Uint8Array(diffieHellman({ privateKey: pair.privateKeyObject, publicKey: peer }));
   } catch {
     // BoringSSL refuses a zero result itself.
     return null;

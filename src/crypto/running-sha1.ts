@@ -17,9 +17,9 @@ export class RunningSha1 {
   #state: Hash | null = null;
   #ahead: Hash | null = null;
 
-  /** Start from `seed` (copied). */
+  /** Start from `seed`, which is kept. */
   constructor(seed: Uint8Array) {
-    this.#seed = new Uint8Array(seed);
+    this.#seed = seed;
   }
 
   /** Digest the state and then `bytes`; the state moves only if `commit` follows. 20 bytes, new. */

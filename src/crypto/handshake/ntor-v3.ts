@@ -9,11 +9,16 @@
 
 import { equal } from '../../bytes/secret.ts';
 import { assert } from '../../fault.ts';
-import { applyKeystream, createAesCtr } from '../aes.ts';
-import { type Curve25519KeyPair, sharedSecret } from '../curve25519.ts';
-import { sha3_256 } from '../digest.ts';
+import { createAesCtr } from '../aes.ts';
+import {
+  type Curve25519KeyPair,
+  type EphemeralKeyPair,
+  importPeerKey,
+  sharedSecret,
+  sharedSecretWith,
+} from '../curve25519.ts';
 import { join } from '../join.ts';
-import { shake256 } from '../kdf.ts';
+import { Sponge } from '../sponge.ts';
 
 /** The verification string of a handshake that creates or extends a circuit. */
 export const NTOR_V3_CIRCUIT = 'circuit extend';
@@ -25,10 +30,14 @@ export const NTOR_V3_REPLY_BYTES_MIN = 64;
 const KEY_BYTES = 32;
 const HEAD_BYTES = 96;
 const MAC_BYTES = 32;
+const LENGTH_BYTES = 8;
 
 const ascii = new TextEncoder();
+const lengthBytes = new Uint8Array(LENGTH_BYTES);
+const lengthView = new DataView(lengthBytes.buffer);
+const sponge = new Sponge();
 const PROTOID = ascii.encode('ntor3-curve25519-sha3_256-1');
-const SERVER = ascii.encode('Server');
+const PROTOID_SERVER = ascii.encode('ntor3-curve25519-sha3_256-1Server');
 const T_MSG_KDF = tweak('kdf_phase1');
 const T_MSG_MAC = tweak('msg_mac');
 const T_KEY_SEED = tweak('key_seed');
@@ -56,6 +65,7 @@ interface Parties {
   readonly id: Uint8Array;
   readonly b: Uint8Array;
   readonly x: Uint8Array;
+  /** The verification string, encapsulated. */
   readonly verification: Uint8Array;
 }
 
@@ -68,35 +78,37 @@ export function serverNtorV3(
   onionskin: Uint8Array,
   ed25519Id: Uint8Array,
   onionKeys: readonly Curve25519KeyPair[],
-  ephemeral: Curve25519KeyPair,
+  ephemeral: EphemeralKeyPair,
   verification: string,
   keyBytes: number,
   respond: (clientMessage: Uint8Array) => Uint8Array | null,
 ): NtorV3Answer | null {
   if (onionskin.length < NTOR_V3_ONIONSKIN_BYTES_MIN) return null;
-  if (!equal(onionskin.subarray(0, KEY_BYTES), ed25519Id)) return null;
-  const b = onionskin.subarray(KEY_BYTES, 2 * KEY_BYTES);
-  const x = onionskin.subarray(2 * KEY_BYTES, HEAD_BYTES);
-  const encrypted = onionskin.subarray(HEAD_BYTES, onionskin.length - MAC_BYTES);
-  const mac = onionskin.subarray(onionskin.length - MAC_BYTES);
+  // Copies: of so few bytes they cost less than views.
+  if (!equal(onionskin.slice(0, KEY_BYTES), ed25519Id)) return null;
+  const b = onionskin.slice(KEY_BYTES, 2 * KEY_BYTES);
+  const x = onionskin.slice(2 * KEY_BYTES, HEAD_BYTES);
+  const encrypted = onionskin.slice(HEAD_BYTES, onionskin.length - MAC_BYTES);
+  const mac = onionskin.slice(onionskin.length - MAC_BYTES);
   // An unknown key costs the same exchange as a known one, so that time tells nobody which keys we hold.
-  let onionKey = ephemeral;
+  let onionKey: EphemeralKeyPair = ephemeral;
   let known = false;
   for (const key of onionKeys) {
     if (!equal(key.publicKey, b)) continue;
     onionKey = key;
     known = true;
   }
-  const xb = sharedSecret(onionKey, x);
+  const peer = importPeerKey(x)!;
+  const xb = sharedSecretWith(onionKey, peer);
   if (xb === null) return null;
-  const parties: Parties = { id: ed25519Id, b, x, verification: ascii.encode(verification) };
+  const parties: Parties = { id: ed25519Id, b, x, verification: encapsulate(ascii.encode(verification)) };
   const phase1 = deriveMessageKeys(xb, parties);
   const expected = messageMac(phase1.macKey, parties, encrypted);
   if (!equal(expected, mac) || !known) return null;
   const message = respond(crypt(phase1.encryptionKey, encrypted));
   if (message === null) return null;
 
-  const xy = sharedSecret(ephemeral, x);
+  const xy = sharedSecretWith(ephemeral, peer);
   if (xy === null) return null;
   const y = ephemeral.publicKey;
   const final = deriveFinalKeys(xy, xb, parties, y, keyBytes);
@@ -121,7 +133,12 @@ export function clientNtorV3(to: {
   const xb = sharedSecret(ephemeral, onionKey);
   if (xb === null) return null;
   const x = ephemeral.publicKey;
-  const parties: Parties = { id: ed25519Id, b: onionKey, x, verification: ascii.encode(to.verification) };
+  const parties: Parties = {
+    id: ed25519Id,
+    b: onionKey,
+    x,
+    verification: encapsulate(ascii.encode(to.verification)),
+  };
   const phase1 = deriveMessageKeys(xb, parties);
   const encrypted = crypt(phase1.encryptionKey, message);
   const mac = messageMac(phase1.macKey, parties, encrypted);
@@ -142,12 +159,14 @@ export function clientNtorV3(to: {
 }
 
 function deriveMessageKeys(xb: Uint8Array, p: Parties): { encryptionKey: Uint8Array; macKey: Uint8Array } {
-  const stream = shake256(join(T_MSG_KDF, xb, p.id, p.x, p.b, PROTOID, encapsulate(p.verification)), 64);
-  return { encryptionKey: stream.subarray(0, 32), macKey: stream.subarray(32) };
+  sponge.feed(T_MSG_KDF).feed(xb).feed(p.id).feed(p.x).feed(p.b).feed(PROTOID);
+  const stream = sponge.feed(p.verification).shake(2 * KEY_BYTES);
+  return { encryptionKey: stream.slice(0, KEY_BYTES), macKey: stream.slice(KEY_BYTES) };
 }
 
 function messageMac(macKey: Uint8Array, p: Parties, encrypted: Uint8Array): Uint8Array {
-  return sha3_256(join(T_MSG_MAC, encapsulate(macKey), p.id, p.b, p.x, encrypted));
+  sponge.feed(T_MSG_MAC).feed(lengthOf(macKey)).feed(macKey);
+  return sponge.feed(p.id).feed(p.b).feed(p.x).feed(encrypted).sha3();
 }
 
 function deriveFinalKeys(
@@ -157,12 +176,19 @@ function deriveFinalKeys(
   y: Uint8Array,
   keyBytes: number,
 ): { verify: Uint8Array; encryptionKey: Uint8Array; keys: Uint8Array } {
-  const secretInput = join(xy, xb, p.id, p.b, p.x, y, PROTOID, encapsulate(p.verification));
-  const keySeed = sha3_256(join(T_KEY_SEED, secretInput));
-  const verify = sha3_256(join(T_VERIFY, secretInput));
-  const stream = shake256(join(T_FINAL, keySeed), 32 + keyBytes);
-  secretInput.fill(0);
-  return { verify, encryptionKey: stream.subarray(0, 32), keys: stream.slice(32) };
+  const keySeed = feedSecrets(T_KEY_SEED, xy, xb, p, y).sha3();
+  const verify = feedSecrets(T_VERIFY, xy, xb, p, y).sha3();
+  const stream = sponge
+    .feed(T_FINAL)
+    .feed(keySeed)
+    .shake(KEY_BYTES + keyBytes);
+  return { verify, encryptionKey: stream.slice(0, KEY_BYTES), keys: stream.slice(KEY_BYTES) };
+}
+
+/** Feed the secret input of the last keys, for the purpose that `purpose` says. */
+function feedSecrets(purpose: Uint8Array, xy: Uint8Array, xb: Uint8Array, p: Parties, y: Uint8Array): Sponge {
+  sponge.feed(purpose).feed(xy).feed(xb).feed(p.id).feed(p.b).feed(p.x).feed(y);
+  return sponge.feed(PROTOID).feed(p.verification);
 }
 
 function answerAuth(
@@ -172,22 +198,24 @@ function answerAuth(
   mac: Uint8Array,
   answer: Uint8Array,
 ): Uint8Array {
-  return sha3_256(join(T_AUTH, verify, p.id, p.b, y, p.x, mac, encapsulate(answer), PROTOID, SERVER));
+  sponge.feed(T_AUTH).feed(verify).feed(p.id).feed(p.b).feed(y).feed(p.x).feed(mac);
+  return sponge.feed(lengthOf(answer)).feed(answer).feed(PROTOID_SERVER).sha3();
 }
 
 /** Encrypt or decrypt with a key that is used once: AES-256-CTR from counter zero. New bytes. */
 function crypt(key: Uint8Array, message: Uint8Array): Uint8Array {
-  const out = new Uint8Array(message);
-  if (out.length > 0) applyKeystream(createAesCtr(key), out, 0, out.length);
-  return out;
+  return message.length === 0 ? message : new Uint8Array(createAesCtr(key).update(message));
 }
 
-/** ENCAP: a string behind its length in eight bytes. */
+/** The first half of ENCAP: the length of a string, in eight bytes that are good until the next call. */
+function lengthOf(bytes: Uint8Array): Uint8Array {
+  lengthView.setUint32(LENGTH_BYTES - 4, bytes.length);
+  return lengthBytes;
+}
+
+/** ENCAP: a string behind its length. */
 function encapsulate(bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(8 + bytes.length);
-  new DataView(out.buffer).setUint32(4, bytes.length);
-  out.set(bytes, 8);
-  return out;
+  return join(lengthOf(bytes), bytes);
 }
 
 function tweak(suffix: string): Uint8Array {

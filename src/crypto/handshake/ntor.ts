@@ -9,7 +9,13 @@
 import { createHmac } from 'node:crypto';
 import { equal } from '../../bytes/secret.ts';
 import { assert } from '../../fault.ts';
-import { type Curve25519KeyPair, sharedSecret } from '../curve25519.ts';
+import {
+  type Curve25519KeyPair,
+  type EphemeralKeyPair,
+  importPeerKey,
+  sharedSecret,
+  sharedSecretWith,
+} from '../curve25519.ts';
 import { join } from '../join.ts';
 import { hkdfSha256 } from '../kdf.ts';
 
@@ -53,18 +59,20 @@ export function serverNtor(
   onionskin: Uint8Array,
   rsaId: Uint8Array,
   onionKeys: readonly Curve25519KeyPair[],
-  junk: Curve25519KeyPair,
-  ephemeral: Curve25519KeyPair,
+  junk: EphemeralKeyPair,
+  ephemeral: EphemeralKeyPair,
   keyBytes: number,
 ): NtorAnswer | null {
   if (onionskin.length !== NTOR_ONIONSKIN_BYTES) return null;
   if (!equal(onionskin.subarray(0, ID_BYTES), rsaId)) return null;
   const wanted = onionskin.subarray(ID_BYTES, ID_BYTES + KEY_BYTES);
-  let onionKey = junk;
+  let onionKey: EphemeralKeyPair = junk;
   for (const key of onionKeys) if (equal(key.publicKey, wanted)) onionKey = key;
   const x = onionskin.subarray(ID_BYTES + KEY_BYTES);
-  const xy = sharedSecret(ephemeral, x);
-  const xb = sharedSecret(onionKey, x);
+  const peer = importPeerKey(x);
+  if (peer === null) return null;
+  const xy = sharedSecretWith(ephemeral, peer);
+  const xb = sharedSecretWith(onionKey, peer);
   if (xy === null || xb === null) return null;
   const derived = derive(xy, xb, rsaId, onionKey.publicKey, x, ephemeral.publicKey, keyBytes);
   return { reply: join(ephemeral.publicKey, derived.auth), keys: derived.keys };

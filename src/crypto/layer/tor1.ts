@@ -4,7 +4,8 @@
  * @hot
  *
  * One object per circuit on a relay, one per hop on a client. Circuits that only pass cells on never make their
- * digests, which are most of the object's size.
+ * digests, which are most of the object's size; circuits on which nothing comes, as in a flood of CREATE cells, make no
+ * cipher either, and leave nothing to the collector but bytes.
  * Invariants: a keystream moves once per cell, in order; a running digest moves only for cells that are this
  * hop's own. A cell whose recognised field is zero by chance (1 in 65536) keeps its digest field.
  * @source tor-spec "Relay cells", "Routing relay cells"
@@ -24,23 +25,25 @@ export const TOR1_KEY_BYTES = 72;
 const KEY_BYTES = 16;
 const NO_TAG = new Uint8Array(SHA1_BYTES);
 
-/** One direction of one hop: a keystream, a digest that is made at first use, and the last tag. */
+/** One direction of one hop: a keystream and a digest that are made at first use, and the last tag. */
 class Direction {
-  readonly #cipher: AesCtr;
+  readonly #key: Uint8Array;
   readonly #digest: RunningSha1;
+  #cipher: AesCtr | null = null;
   tag: Uint8Array = NO_TAG;
 
+  /** Both are kept. */
   constructor(seed: Uint8Array, key: Uint8Array) {
-    this.#cipher = createAesCtr(key);
+    this.#key = key;
     this.#digest = new RunningSha1(seed);
   }
 
   crypt(bytes: Uint8Array, at: number): void {
-    applyKeystream(this.#cipher, bytes, at, BODY_BYTES);
+    applyKeystream(this.#cipher ?? this.#start(), bytes, at, BODY_BYTES);
   }
 
   cryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array {
-    return withKeystream(this.#cipher, bytes, at, bodies * BODY_BYTES);
+    return withKeystream(this.#cipher ?? this.#start(), bytes, at, bodies * BODY_BYTES);
   }
 
   /** Put the digest of everything sealed so far, and of this body, into its digest field. */
@@ -75,6 +78,11 @@ class Direction {
     this.#digest.commit();
     this.tag = tag;
     return RECOGNISED;
+  }
+
+  #start(): AesCtr {
+    this.#cipher = createAesCtr(this.#key);
+    return this.#cipher;
   }
 }
 
@@ -166,10 +174,10 @@ export class Tor1ClientLayer implements ClientLayer {
 
 function createForward(keys: Uint8Array): Direction {
   const key = 2 * SHA1_BYTES;
-  return new Direction(keys.subarray(0, SHA1_BYTES), keys.subarray(key, key + KEY_BYTES));
+  return new Direction(keys.slice(0, SHA1_BYTES), keys.slice(key, key + KEY_BYTES));
 }
 
 function createBackward(keys: Uint8Array): Direction {
   const key = 2 * SHA1_BYTES + KEY_BYTES;
-  return new Direction(keys.subarray(SHA1_BYTES, 2 * SHA1_BYTES), keys.subarray(key));
+  return new Direction(keys.slice(SHA1_BYTES, 2 * SHA1_BYTES), keys.slice(key));
 }

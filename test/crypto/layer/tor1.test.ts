@@ -218,3 +218,14 @@ test('of bodies that came together each own one is recognised in its turn', () =
     RECOGNISED,
   ]);
 });
+
+test('layers have copies of their keys, though they use them only when the first cell comes', () => {
+  const keys = hopKeys[0]!.slice();
+  const [client, relay] = [new Tor1ClientLayer(keys), new Tor1Layer(keys)];
+  keys.fill(0);
+  const [sent, expected] = [message(1), message(1)];
+  client.originateForward(sent, AT);
+  new Tor1ClientLayer(hopKeys[0]!).originateForward(expected, AT);
+  expect(sent).toEqual(expected);
+  expect(relay.decryptForward(sent, AT)).toBe(RECOGNISED);
+});
