@@ -78,6 +78,7 @@ export class Daemon {
   private exit!: ExitSide;
   private bandwidth!: BandwidthWatch;
   private ports!: OpenPorts;
+  private dirPorts!: OpenPorts;
   private vitals!: VitalSigns;
   private memory!: MemoryWatch;
   private workers = 1;
@@ -125,14 +126,17 @@ export class Daemon {
   private begin(): void {
     const { options, config } = this;
     this.workers = options.numCpus > 0 ? options.numCpus : usableCores();
-    this.ports = openPorts(options.disableNetwork ? [] : options.orPorts, this.workers);
+    const { disableNetwork } = options;
+    this.ports = openPorts(disableNetwork ? [] : options.orPorts, this.workers);
+    this.dirPorts = openPorts(disableNetwork ? [] : options.dirPort.ports, this.workers, 'directory');
     if (options.user !== null) becomeUser(options.user, placeOf(options, 'User'));
     keepDebuggersOff(options);
     this.prepareLogs(options).commit();
     setSafeLogging(options.safeLogging);
     log.notice('general', `${NAME} (${COMMIT}) starting with ${this.workers} worker(s).`);
     for (const text of config.warnings) log.warn('config', text);
-    for (const text of [...config.notes, ...this.ports.notes]) log.notice('config', text);
+    for (const text of [...config.notes, ...this.ports.notes, ...this.dirPorts.notes])
+      log.notice('config', text);
     this.files = raiseFileLimit(FILES_WANTED) ?? this.files;
   }
 
@@ -225,7 +229,7 @@ export class Daemon {
   private async startWorkers(nowSec: number): Promise<void> {
     this.supervisor = new Supervisor({
       workers: this.workers,
-      ports: this.ports.sockets,
+      ports: [...this.ports.sockets, ...this.dirPorts.sockets],
       options: this.workerOptions(),
       credentials: await this.keys.makeCredentials(nowSec, monotonicMs()),
       onionKeys: this.keys.onionLetter(),
@@ -243,6 +247,9 @@ export class Daemon {
     await this.supervisor.start();
     for (const { endpoint } of this.ports.sockets) {
       log.notice('net', `Listening for OR connections on ${printEndpoint(endpoint)}`);
+    }
+    for (const { endpoint } of this.dirPorts.sockets) {
+      log.notice('net', `Listening for directory requests on ${printEndpoint(endpoint)}`);
     }
   }
 
@@ -263,7 +270,12 @@ export class Daemon {
       files: this.files,
       workers: this.workers,
       machineBytes: totalmem(),
-      directory: { isCache: false, isBridge: this.options.bridgeRelay, frontPage: null },
+      directory: {
+        isCache: false,
+        isBridge: this.options.bridgeRelay,
+        frontPage: null,
+        policy: this.options.dirPort.policy,
+      },
     });
     return { ...options, ...this.testOptions };
   }

@@ -1,10 +1,11 @@
 /**
- * The listening sockets of all ORPort lines, made before privileges are dropped and kept for the process's life.
+ * The listening sockets of all ORPort and DirPort lines, made before privileges are dropped and kept for the process's life.
  */
 import { constants } from 'node:os';
 import { type Endpoint, printEndpoint } from '../bytes/address.ts';
 import { EXIT_PORTS, OperatorError } from '../fault.ts';
 import { closeFd, isFault, listenTcpGroup, type SystemFault } from '../libc.ts';
+import type { PortKind } from '../shm/letter.ts';
 import { type OrPort, orPortEndpoints } from '../torrc/port.ts';
 import type { PortSockets } from './supervisor.ts';
 
@@ -25,14 +26,14 @@ export interface OpenPorts {
 const { EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EACCES } = constants.errno;
 
 /**
- * Listen on every ORPort, one socket per worker each.
+ * Listen on every ORPort (or DirPort), one socket per worker each.
  * @throws OperatorError (`EXIT_PORTS`) naming the line and the address that cannot be had
  */
-export function openPorts(orPorts: readonly OrPort[], workers: number): OpenPorts {
+export function openPorts(ports: readonly OrPort[], workers: number, kind: PortKind = 'or'): OpenPorts {
   const sockets: PortSockets[] = [];
   const advertised: AdvertisedOrPort[] = [];
   const notes: string[] = [];
-  for (const wanted of orPortEndpoints(orPorts)) {
+  for (const wanted of orPortEndpoints(ports)) {
     const port = wanted.port === 'auto' ? 0 : wanted.port;
     if (!wanted.listen) {
       advertised.push({ host: wanted.host, port, advertise: wanted.advertise });
@@ -41,7 +42,7 @@ export function openPorts(orPorts: readonly OrPort[], workers: number): OpenPort
     const group = listenTcpGroup({ host: wanted.host, port, v6only: true }, workers);
     if (!isFault(group)) {
       const endpoint = { host: wanted.host, port: group.port };
-      sockets.push({ endpoint, fds: group.fds });
+      sockets.push({ endpoint, kind, fds: group.fds });
       advertised.push({ ...endpoint, advertise: wanted.advertise });
       continue;
     }

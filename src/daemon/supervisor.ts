@@ -20,6 +20,7 @@ import type {
   LetterToMain,
   LetterToWorker,
   OnionKeysLetter,
+  PortKind,
   RelayIndexBlock,
   RingPair,
   SharedBlocks,
@@ -37,9 +38,10 @@ import { WORKER_URL } from '../thread-entry.ts';
 import { monotonicMs } from '../time/clock.ts';
 import { settleDead } from './vital-signs.ts';
 
-/** One ORPort's listening sockets: one per worker, kept by main for as long as it runs. */
+/** One port's listening sockets: one per worker, kept by main for as long as it runs. */
 export interface PortSockets {
   readonly endpoint: Endpoint;
+  readonly kind: PortKind;
   readonly fds: readonly number[];
 }
 
@@ -212,7 +214,7 @@ export class Supervisor {
   /** Duplicate the worker's listening socket of each port: a dying worker can close only the copy. */
   private lend(index: number): LentListener[] {
     if (!this.listening) return [];
-    return this.config.ports.map(({ endpoint, fds }) => {
+    return this.config.ports.map(({ endpoint, fds, kind }) => {
       const fd = dupFd(fds[index]!);
       if (isFault(fd)) {
         throw new OperatorError(
@@ -222,7 +224,7 @@ export class Supervisor {
           EXIT_PORTS,
         );
       }
-      return { fd, endpoint };
+      return { fd, endpoint, kind };
     });
   }
 

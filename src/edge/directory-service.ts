@@ -33,7 +33,7 @@ const OLD_GENERATIONS_MOST = 4;
 export interface DirectorySurroundings {
   /** Seconds since 1970. */
   readonly wallSec: () => number;
-  readonly count: (counter: number) => void;
+  readonly count: (counter: number, by: number) => void;
   readonly ownAddresses: () => readonly Uint8Array[];
   /** Whether the bandwidth limits leave no room for so many bytes to this address. */
   readonly isBusy: (bytes: number, host: Uint8Array) => boolean;
@@ -208,7 +208,7 @@ export class DirectoryService {
   private abandonOldest(): void {
     for (const [generation, { replies }] of this.living) {
       for (const reply of [...replies]) {
-        this.around.count(Counter.directory_abandoned);
+        this.around.count(Counter.directory_abandoned, 1);
         reply.abandon();
       }
       this.living.delete(generation);
@@ -229,13 +229,22 @@ export class DirectoryService {
     this.around.onGenerations(this.oldest);
   }
 
+  /** A stream is at its end, after so many bytes either way. */
+  countTraffic(read: number, written: number): void {
+    this.around.count(Counter.directory_bytes_read, read);
+    this.around.count(Counter.directory_bytes_written, written);
+  }
+
   /** A request that gets no answer. */
   countRefused(): void {
-    this.around.count(Counter.directory_request_refused);
+    this.around.count(Counter.directory_request_refused, 1);
   }
 
   countFinished(isTunnelled: boolean): void {
-    this.around.count(isTunnelled ? Counter.directory_tunnelled_finished : Counter.directory_direct_finished);
+    this.around.count(
+      isTunnelled ? Counter.directory_tunnelled_finished : Counter.directory_direct_finished,
+      1,
+    );
   }
 
   /** Answer a request; `head` is the text that it was read from. */
@@ -253,7 +262,7 @@ export class DirectoryService {
       frontPage: options.frontPage,
       isBridge: options.isBridge,
       isBusy: (bytes) => this.isBusy(bytes, asker),
-      count: around.count,
+      count: (counter) => around.count(counter, 1),
     });
     return this.reply(answer, shelf, asker);
   }

@@ -34,6 +34,8 @@ export class DirectoryStream implements StreamEnd, Asker {
   private reply: Reply | null = null;
   private surplus = 0;
   private reason = 0;
+  private bytesRead = 0;
+  private bytesWritten = 0;
 
   /** @param isTunnelled false for a connection of the DirPort */
   constructor(
@@ -60,6 +62,7 @@ export class DirectoryStream implements StreamEnd, Asker {
 
   take(data: Uint8Array): void {
     if (this.reason !== 0) return;
+    this.bytesRead += data.length;
     if (this.reader === null) {
       this.surplus += data.length;
       if (this.surplus > SURPLUS_BYTES_MAX) this.refuse();
@@ -86,6 +89,7 @@ export class DirectoryStream implements StreamEnd, Asker {
   }
 
   private end(reason: number): void {
+    if (this.reason === 0) this.service.countTraffic(this.bytesRead, this.bytesWritten);
     this.reason = reason;
     this.reply?.close();
     this.reply = null;
@@ -95,6 +99,7 @@ export class DirectoryStream implements StreamEnd, Asker {
     const { reply } = this;
     if (reply === null) return 0;
     const copied = reply.pull(bytes, at, max);
+    this.bytesWritten += copied;
     if (reply.isDone) this.end(reply.isAbandoned ? EndReason.RESOURCELIMIT : EndReason.DONE);
     return copied;
   }

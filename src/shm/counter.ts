@@ -210,6 +210,14 @@ export const COUNTER_NAMES = [
   'directory_tunnelled_finished',
   'directory_direct_begun',
   'directory_direct_finished',
+  // Bytes of directory requests and of the answers to them, heads included.
+  'directory_bytes_read',
+  'directory_bytes_written',
+  // Connections of the DirPort: taken, refused by DirPolicy or because there are too many, closed for their silence.
+  'dir_port_accepted',
+  'dir_port_refused_policy',
+  'dir_port_refused_too_many',
+  'dir_port_idle_closed',
   // Conflux: sets, their legs, those with their home on another worker, and sets that ended with a leg.
   'conflux_sets',
   'conflux_legs_linked',

@@ -6,6 +6,7 @@
  * generation, and the answer is an `ack` with the same number.
  */
 import type { Endpoint } from '../bytes/address.ts';
+import type { AddressRule } from '../bytes/address-rule.ts';
 import type { LogRecord } from '../log.ts';
 import type { DosLimits } from './dos-table.ts';
 import type { ExitParams } from './exit-params.ts';
@@ -28,6 +29,8 @@ export interface DirectoryOptions {
   readonly isBridge: boolean;
   /** HTML that stands at the root of the DirPort; null when there is none. */
   readonly frontPage: Uint8Array | null;
+  /** Who may connect to the DirPort: DirPolicy. */
+  readonly policy: readonly AddressRule[];
 }
 
 /** What of torrc and of the consensus a worker acts on. Frozen; swapped whole, between batches. */
@@ -119,7 +122,11 @@ export interface DnsReport {
 export interface LentListener {
   readonly fd: number;
   readonly endpoint: Endpoint;
+  readonly kind: PortKind;
 }
+
+/** What is spoken on a port: links, or HTTP. */
+export type PortKind = 'or' | 'directory';
 
 /** Shared memory that all threads of the process see. */
 export interface SharedBlocks {

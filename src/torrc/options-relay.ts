@@ -100,13 +100,13 @@ DirAuthorityFallbackRate | number | 0.1 | later
   How seldom an authority is asked while fallbacks answer.
 DirCache | boolean | 1 | acts
   Keep directory documents and serve them to clients.
-DirPolicy | lines | - | later
+DirPolicy | lines | - | acts
   Who may use the DirPort, in the form of an exit policy.
-DirPort | port-lines | - | later
+DirPort | port-lines | - | acts restart
   Port for plain HTTP directory requests; outdated.
-DirPortFrontPage | path | - | later
+DirPortFrontPage | path | - | acts
   HTML file shown at the root of the DirPort.
-__DirPort | port-lines | - | later
+__DirPort | port-lines | - | acts restart
   DirPort as a controller sets it; never written out.
 DirReqStatistics | boolean | 1 | later
   Collect statistics about directory requests.
@@ -232,7 +232,7 @@ MainloopStats | boolean | 0 | later
   Log statistics of the event loop with each heartbeat.
 MaxAdvertisedBandwidth | memory | 1 GB | acts
   Most bytes per second that the descriptor claims.
-MaxConsensusAgeForDiffs | interval | 0 seconds | later
+MaxConsensusAgeForDiffs | interval | 0 seconds | acts
   Age up to which an old consensus is kept to serve differences from it; 0 decides itself.
 MaxHSDirCacheBytes | memory | 0 | later
   Memory for onion service descriptors; 0 takes a fifth of MaxMemInQueues.

@@ -37,7 +37,12 @@ export interface OrPortEndpoint {
   readonly where: string;
 }
 
-const HINT = 'write ORPort 9001, ORPort 192.0.2.1:9001 or ORPort [2001:db8::1]:9001';
+const HINTS = {
+  ORPort: 'write ORPort 9001, ORPort 192.0.2.1:9001 or ORPort [2001:db8::1]:9001',
+  DirPort: 'write DirPort 9030, or DirPort 192.0.2.1:9030',
+} as const;
+
+type PortName = keyof typeof HINTS;
 
 /**
  * Parse all ORPort lines; `ORPort 0` alone gives none. Unknown flags are warned of and skipped, as in C tor.
@@ -48,7 +53,7 @@ export function parseOrPorts(lines: readonly TorrcLine[], warn: (text: string) =
   const out: OrPort[] = [];
   let zero: TorrcLine | null = null;
   for (const line of lines) {
-    const parsed = parseOrPort(line, warn);
+    const parsed = parsePortWithFlags('ORPort', line, warn);
     if (parsed === null) zero = line;
     else out.push(parsed);
   }
@@ -63,10 +68,23 @@ export function parseOrPorts(lines: readonly TorrcLine[], warn: (text: string) =
   return out;
 }
 
-function parseOrPort(line: TorrcLine, warn: (text: string) => void): OrPort | null {
+/**
+ * Parse all DirPort lines, which have ORPort's form; `DirPort 0` gives none. Where no address is named, it is IPv4.
+ *
+ * @throws {OperatorError} on an address or port that does not read, or flags that contradict each other
+ */
+export function parseDirPorts(lines: readonly TorrcLine[], warn: (text: string) => void): OrPort[] {
+  return lines.flatMap((line) => {
+    const parsed = parsePortWithFlags('DirPort', line, warn);
+    if (parsed === null) return [];
+    return parsed.host !== null || parsed.ipv6Only ? [parsed] : [{ ...parsed, ipv4Only: true }];
+  });
+}
+
+function parsePortWithFlags(name: PortName, line: TorrcLine, warn: (text: string) => void): OrPort | null {
   const where = whereOf(line);
   const [address, ...flags] = line.value.split(/[ \t]+/).filter((word) => word !== '');
-  const { host, port } = parseAddressPort(address ?? '', where);
+  const { host, port } = parseAddressPort(name, address ?? '', where);
   const has = (flag: string) => flags.some((each) => each.toLowerCase() === flag);
   const parsed: OrPort = {
     host,
@@ -80,51 +98,56 @@ function parseOrPort(line: TorrcLine, warn: (text: string) => void): OrPort | nu
   for (const flag of flags) {
     if (!/^(noadvertise|nolisten|ipv4only|ipv6only)$/i.test(flag)) {
       warn(
-        `${where}: ORPort has the unknown flag ${flag}: write NoAdvertise, NoListen, IPv4Only or IPv6Only`,
+        `${where}: ${name} has the unknown flag ${flag}: write NoAdvertise, NoListen, IPv4Only or IPv6Only`,
       );
     }
   }
   if (parsed.noAdvertise && parsed.noListen) {
     throw new OperatorError(
-      'ORPort with both NoAdvertise and NoListen does nothing',
+      `${name} with both NoAdvertise and NoListen does nothing`,
       where,
-      `write ORPort ${address} NoAdvertise, or ORPort ${address} NoListen`,
+      `write ${name} ${address} NoAdvertise, or ${name} ${address} NoListen`,
     );
   }
   if (parsed.ipv4Only && parsed.ipv6Only) {
     throw new OperatorError(
-      'ORPort with both IPv4Only and IPv6Only does nothing',
+      `${name} with both IPv4Only and IPv6Only does nothing`,
       where,
-      `write ORPort ${address} IPv4Only, or ORPort ${address} IPv6Only`,
+      `write ${name} ${address} IPv4Only, or ${name} ${address} IPv6Only`,
     );
   }
   if (host !== null && (host.length === 4 ? parsed.ipv6Only : parsed.ipv4Only)) {
     const flag = host.length === 4 ? 'IPv6Only' : 'IPv4Only';
     throw new OperatorError(
-      `ORPort ${flag} with the address ${printIp(host)}`,
+      `${name} ${flag} with the address ${printIp(host)}`,
       where,
-      `write ORPort ${address} without ${flag}`,
+      `write ${name} ${address} without ${flag}`,
     );
   }
   return port === 0 ? null : parsed;
 }
 
-function parseAddressPort(text: string, where: string): { host: Uint8Array | null; port: number | 'auto' } {
+function parseAddressPort(
+  name: PortName,
+  text: string,
+  where: string,
+): { host: Uint8Array | null; port: number | 'auto' } {
   const portOnly = parsePort(text);
   if (portOnly !== null) return { host: null, port: portOnly };
-  if (text.startsWith('unix:')) throw new OperatorError('ORPort cannot be a unix socket', where, HINT);
+  if (text.startsWith('unix:'))
+    throw new OperatorError(`${name} cannot be a unix socket`, where, HINTS[name]);
   const colon = text.lastIndexOf(':');
   if (parseIp(text) !== null || colon < 0) {
-    throw new OperatorError(`ORPort "${text}" has no port that reads`, where, HINT);
+    throw new OperatorError(`${name} "${text}" has no port that reads`, where, HINTS[name]);
   }
   const hostText = text.slice(0, colon);
   const host = hostText.includes(':') && !hostText.startsWith('[') ? null : parseIp(hostText);
   const port = parsePort(text.slice(colon + 1));
   if (host === null) {
-    throw new OperatorError(`ORPort "${text}" names no IP address`, where, HINT);
+    throw new OperatorError(`${name} "${text}" names no IP address`, where, HINTS[name]);
   }
   if (port === null || port === 0)
-    throw new OperatorError(`ORPort "${text}" has no port that reads`, where, HINT);
+    throw new OperatorError(`${name} "${text}" has no port that reads`, where, HINTS[name]);
   return { host, port };
 }
 

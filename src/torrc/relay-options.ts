@@ -5,6 +5,7 @@
  */
 
 import type { CacheOptions } from './cache-options.ts';
+import type { DirPortOptions } from './dir-port-options.ts';
 import type { DosSettings } from './dos-options.ts';
 import type { DnsOptions, ExitOptions } from './exit-options.ts';
 import type { LogRule } from './log-line.ts';
@@ -111,6 +112,8 @@ export interface RelayOptions {
 
   /** Directory documents that are kept for others. */
   readonly cache: CacheOptions;
+  /** Directory requests without a circuit, and what a cache keeps for diffs. */
+  readonly dirPort: DirPortOptions;
 
   /** Defences against clients that ask for too much. */
   readonly dos: DosSettings;

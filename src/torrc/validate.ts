@@ -11,6 +11,7 @@ import { type Assignment, assignLayers, canonicalValue } from './assign.ts';
 import { bandwidthFields } from './bandwidth-options.ts';
 import { bindAddresses } from './bind-addresses.ts';
 import { readCacheOptions } from './cache-options.ts';
+import { readDirPortOptions } from './dir-port-options.ts';
 import { readDosSettings } from './dos-options.ts';
 import { readDnsOptions, readExitOptions } from './exit-options.ts';
 import { type TorrcLine, whereOf } from './line.ts';
@@ -79,6 +80,7 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
     ...testingFields(values),
     ...bandwidth,
     cache: Object.freeze(readCacheOptions(values, bandwidth)),
+    dirPort: readDirPortOptions(values, warnings, expand),
     dos: readDosSettings(values, warnings),
     exit: readExitOptions(values, warnings),
     dns: readDnsOptions(values, expand),

@@ -209,7 +209,7 @@ export class DataPlane {
     return new DirectoryService(
       {
         wallSec: config.wallSec,
-        count: (counter) => config.counters.add(counter, 1),
+        count: (counter, by) => config.counters.add(counter, by),
         ownAddresses: () => plane.options.ownAddresses,
         isBusy: (bytes, host) =>
           (plane.options.countPrivateBandwidth || !isInternalIp(host)) &&

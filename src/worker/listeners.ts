@@ -24,8 +24,11 @@ export type Listen = (fd: number, credentials: LinkCredentials, onConnection: ()
 /** Connections that are accepted in one turn. At half a millisecond for a handshake, a few milliseconds. */
 export const CONNECTIONS_PER_TURN = 8;
 
+/** What of a lent socket matters here. */
+type Lent = Pick<LentListener, 'fd' | 'endpoint'>;
+
 interface OpenListener {
-  readonly lent: LentListener;
+  readonly lent: Lent;
   /** Null while it accepts nothing. */
   listening: Listening | null;
 }
@@ -81,7 +84,7 @@ export class Listeners {
    * Begin to accept on lent sockets.
    * @throws OperatorError (`EXIT_PORTS`) when the process has no descriptor left
    */
-  take(listeners: readonly LentListener[], credentials: LinkCredentials): void {
+  take(listeners: readonly Lent[], credentials: LinkCredentials): void {
     this.credentials = credentials;
     for (const lent of listeners) {
       const copy = this.duplicate(lent.fd);

@@ -23,6 +23,7 @@ import { DosTable } from '../shm/dos-table.ts';
 import type {
   LetterToWorker,
   OnionKeysLetter,
+  PortKind,
   RelayIndexBlock,
   RingPair,
   WorkerOptions,
@@ -37,6 +38,7 @@ import { Counter, Scoreboard } from '../shm/scoreboard.ts';
 import type { ShelfBlock } from '../shm/shelf.ts';
 import { BatchClock, wallSec } from '../time/clock.ts';
 import { DataPlane } from './data-plane.ts';
+import { DirPort } from './dir-port.ts';
 import { Listeners } from './listeners.ts';
 
 export type StartLetter = Extract<LetterToWorker, { kind: 'start' }>;
@@ -55,6 +57,14 @@ export class Loop {
   private readonly bells: Doorbell[] = [];
   private readonly listeners = new Listeners(
     (fd, credentials, onConnection) => listenOn(fd, credentials, this.links, onConnection),
+    () => {
+      this.counters.add(Counter.listeners_paused, 1);
+      this.beginBatch();
+    },
+  );
+  private readonly dirPort: DirPort;
+  private readonly dirListeners = new Listeners(
+    (fd, _credentials, onConnection) => this.dirPort.listen(fd, onConnection),
     () => {
       this.counters.add(Counter.listeners_paused, 1);
       this.beginBatch();
@@ -123,7 +133,18 @@ export class Loop {
       resolver: new LiteralResolver(),
     });
     for (const pair of letter.rings) this.attach(pair);
-    this.listeners.take(letter.listeners, letter.credentials);
+    this.dirPort = new DirPort(
+      {
+        service: this.data.directory,
+        counters: this.counters,
+        bandwidth: new Bandwidth(shared.bandwidth),
+        clock: () => this.clock.read(),
+      },
+      letter.options,
+    );
+    const lent = (kind: PortKind) => letter.listeners.filter((each) => each.kind === kind);
+    this.listeners.take(lent('or'), letter.credentials);
+    this.dirListeners.take(lent('directory'), letter.credentials);
     this.ticker = setInterval(this.onWake, TICK_MS);
     this.beginBatch();
   }
@@ -155,6 +176,7 @@ export class Loop {
     this.flush();
     this.data.publishRings();
     this.listeners.nextTurn();
+    this.dirListeners.nextTurn();
     this.armed = false;
     this.armRefill();
     // A write may have ended a channel, whose circuits' DESTROYs are then staged on others.
@@ -209,6 +231,7 @@ export class Loop {
 
   setOptions(options: WorkerOptions): void {
     this.data.setOptions(options);
+    this.dirPort.setOptions(options);
   }
 
   /** Do what main asks about circuits of our own. */
@@ -236,6 +259,7 @@ export class Loop {
   /** Accept no more connections and circuits. */
   closeListeners(): void {
     this.listeners.close();
+    this.dirListeners.close();
     this.plane.hibernating = true;
   }
 
@@ -243,6 +267,7 @@ export class Loop {
   stop(): void {
     this.closeListeners();
     this.links.closeAll();
+    this.dirPort.close();
     if (this.ticker !== null) clearInterval(this.ticker);
     if (this.flushTimer !== null) clearTimeout(this.flushTimer);
     if (this.refillTimer !== null) clearTimeout(this.refillTimer);

@@ -51,7 +51,7 @@ function make(
   const endpoint = { host: LOOPBACK, port: group.port };
   const supervisor = new Supervisor({
     workers,
-    ports: [{ endpoint, fds: [...group.fds] }],
+    ports: [{ endpoint, kind: 'or', fds: [...group.fds] }],
     options: optionsOf(0),
     credentials: credentialsOf(1),
     onionKeys: { generation: 1 } as OnionKeysLetter,

@@ -24,7 +24,7 @@ function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, 
     files,
     workers: 2,
     machineBytes: 4 * GB,
-    directory: { isCache: true, isBridge: false, frontPage: null },
+    directory: { isCache: true, isBridge: false, frontPage: null, policy: [] },
   });
 }
 

@@ -34,15 +34,15 @@ export class DirectoryDesk {
     this.service = new DirectoryService(
       {
         wallSec: () => this.nowSec,
-        count: (counter) => {
+        count: (counter, by) => {
           const name = COUNTER_NAMES[counter]!;
-          this.counted.set(name, this.count(name) + 1);
+          this.counted.set(name, this.count(name) + by);
         },
         ownAddresses: () => this.ownAddresses,
         isBusy: (bytes, host) => this.isBusy(bytes, host),
         onGenerations: (oldest) => this.oldest.push(oldest),
       },
-      { isCache: true, isBridge: false, frontPage: null, ...options },
+      { isCache: true, isBridge: false, frontPage: null, policy: [], ...options },
       block,
     );
   }

@@ -115,7 +115,7 @@ describe('memory', () => {
 test('options say whether we are a cache', () => {
   const desk = new DirectoryDesk(shelf(1), { isCache: false });
   expect(desk.service.isOpen).toBe(false);
-  desk.service.setOptions({ isCache: true, isBridge: false, frontPage: null });
+  desk.service.setOptions({ isCache: true, isBridge: false, frontPage: null, policy: [] });
   expect(desk.service.isOpen).toBe(true);
   expect(desk.service.shelf.generation).toBe(1);
 });

@@ -78,7 +78,7 @@ export const OPTIONS: WorkerOptions = {
   perConnBwRate: 2 ** 30,
   perConnBwBurst: 2 ** 30,
   countPrivateBandwidth: true,
-  directory: { isCache: false, isBridge: false, frontPage: null },
+  directory: { isCache: false, isBridge: false, frontPage: null, policy: [] },
 };
 
 export interface SimRelayConfig {
