@@ -3,14 +3,14 @@
  *
  * A directory server chooses what we inflate, so the output is bounded twice: by what the asked document may
  * measure at most, and by a ratio to what came over the wire, counted over all concatenated streams together.
- * Inflation runs on the runtime's pool, not on the calling thread. A truncated zstd stream is not recognised
- * here: every document that we fetch is signed, and its parser finds that.
+ * Inflation runs on the runtime's pool, not on the calling thread. A stream that is cut off gives nothing.
  *
  * @source dir-spec "Standards compliance"
  */
 
 import { gunzip, inflate, zstdDecompress } from 'node:zlib';
 import { Malformed } from '../fault.ts';
+import { checkZstdFrames } from './zstd-frames.ts';
 
 /** Value of our Accept-Encoding header: all that this file reads. */
 export const ACCEPTED_ENCODINGS = 'deflate, gzip, x-zstd, identity';
@@ -49,6 +49,7 @@ export async function decodeBody(body: Uint8Array, encoding: string, bytesMax: n
     case 'x-gzip':
       return runBounded((done) => gunzip(body, { maxOutputLength: limit }, done), limit);
     case 'x-zstd':
+      checkZstdFrames(body);
       return runBounded((done) => zstdDecompress(body, { maxOutputLength: limit }, done), limit);
     default:
       throw new Malformed(NOUN, `unknown Content-Encoding "${encoding}"`);

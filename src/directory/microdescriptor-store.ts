@@ -16,6 +16,7 @@ import {
   type Microdescriptor,
   parseMicrodescriptors,
 } from '../netdoc/microdescriptor.ts';
+import { type PortSummary, printSummary } from '../netdoc/port-summary.ts';
 import { summariseProblems } from './certificate-store.ts';
 import { DigestMap } from './digest-map.ts';
 import { isMicrodescFileGrown, JournaledFile } from './journaled-file.ts';
@@ -40,11 +41,29 @@ export interface AddedMicrodescriptors {
   readonly problems: readonly string[];
 }
 
+/** Distinct texts and policies that are shared; forgotten when there are more, so that none stays for ever. */
+const SHARED_MOST = 50_000;
+
+/** Gives equal values one object: relays of a family name the same relays, and few policies are in use. */
+class Shared<T> {
+  readonly #values = new Map<string, T>();
+
+  of(key: string, value: T): T {
+    const known = this.#values.get(key);
+    if (known !== undefined) return known;
+    if (this.#values.size >= SHARED_MOST) this.#values.clear();
+    this.#values.set(key, value);
+    return value;
+  }
+}
+
 /** Microdescriptors by digest. */
 export class MicrodescriptorStore {
   readonly #held = new DigestMap<Held>();
   readonly #file: JournaledFile;
   readonly #onChange: () => void;
+  readonly #words = new Shared<string>();
+  readonly #policies = new Shared<PortSummary>();
   #bytes = 0;
 
   /**
@@ -163,8 +182,15 @@ export class MicrodescriptorStore {
       held.lastListedSec = Math.max(held.lastListedSec, lastListedSec);
       return false;
     }
-    // The document of its own, so that the answer it came in can go.
-    const own = { ...microdescriptor, document: microdescriptor.document.slice() };
+    const policy = (each: PortSummary | null) => each && this.#policies.of(printSummary(each), each);
+    const own: Microdescriptor = {
+      ...microdescriptor,
+      family: microdescriptor.family.map((word) => this.#words.of(word, word)),
+      policy: policy(microdescriptor.policy),
+      ipv6Policy: policy(microdescriptor.ipv6Policy),
+      // Of its own, so that the answer it came in can go.
+      document: microdescriptor.document.slice(),
+    };
     this.#held.set(own.digest, { microdescriptor: own, lastListedSec });
     this.#bytes += own.document.length;
     return true;

@@ -38,10 +38,11 @@ test.each([
   await expect(decodeBody(split, encoding, 1_000_000)).rejects.toThrow('more than');
 });
 
-test('every truncation of deflate and gzip is noticed', async () => {
+test('every truncation is noticed', async () => {
   for (const [encoding, body] of [
     ['deflate', deflateSync(BYTES)],
     ['gzip', gzipSync(BYTES)],
+    ['x-zstd', zstdCompressSync(BYTES)],
   ] as const) {
     for (let length = 0; length < body.length; length++) {
       await expect(decodeBody(body.subarray(0, length), encoding, MAX)).rejects.toThrow(Malformed);
@@ -54,11 +55,41 @@ test('junk, junk behind a stream and unknown names are refused', async () => {
   for (const encoding of ['deflate', 'gzip', 'x-zstd', 'x-tor-lzma', 'br']) {
     await expect(decodeBody(junk, encoding, MAX)).rejects.toThrow(Malformed);
   }
-  await expect(decodeBody(Buffer.concat([deflateSync(BYTES), junk]), 'deflate', MAX)).rejects.toThrow(
-    Malformed,
-  );
+  for (const [encoding, compress] of [
+    ['deflate', deflateSync],
+    ['gzip', gzipSync],
+    ['x-zstd', zstdCompressSync],
+  ] as const) {
+    await expect(decodeBody(Buffer.concat([compress(BYTES), junk]), encoding, MAX)).rejects.toThrow(
+      Malformed,
+    );
+  }
 });
 
 test('a plain body over the bound is refused', async () => {
   await expect(decodeBody(new Uint8Array(11), '', 10)).rejects.toThrow('longer than 10');
+});
+
+test.each([
+  ['deflate', deflateSync],
+  ['gzip', gzipSync],
+  ['x-zstd', zstdCompressSync],
+] as const)('%p: small bombs in a row count together', async (encoding, compress) => {
+  // TROVE-2026-021: each stream alone stays below any bound.
+  const small = compress(new Uint8Array(10_000));
+  const many = Buffer.concat(new Array(4000).fill(small));
+  await expect(decodeBody(many, encoding, MAX)).rejects.toThrow('more than');
+});
+
+test.each([
+  ['deflate', deflateSync],
+  ['gzip', gzipSync],
+  ['x-zstd', zstdCompressSync],
+] as const)('%p: a second stream that is cut off ends, and is refused', async (encoding, compress) => {
+  // TROVE-2026-022: no byte is left to be read, and none is written.
+  const stream = compress(BYTES);
+  for (let length = 1; length < stream.length; length++) {
+    const body = Buffer.concat([stream, stream.subarray(0, length)]);
+    await expect(decodeBody(body, encoding, MAX)).rejects.toThrow(Malformed);
+  }
 });
