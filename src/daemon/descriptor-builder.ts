@@ -67,6 +67,7 @@ export function buildDescriptor(facts: DescriptorFacts, publishedSec: number): B
         burst,
         observed: Math.min(facts.observedBytesPerSec, rate, options.maxAdvertisedBandwidth),
       },
+      cachesExtraInfo: options.cache.extraInfo,
       extraInfoDigest: { sha1: extraInfo.digestSha1, sha256: extraInfo.digestSha256 },
       ntorOnionKey: onionKeys.current,
       ntorLifetimeSec: facts.rotationDays * DAY_SEC,

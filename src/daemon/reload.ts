@@ -17,6 +17,8 @@ const PUBLISHED: ReadonlySet<string> = new Set([
   'BandwidthRate',
   'ContactInfo',
   'DirAllowPrivateAddresses',
+  'DirCache',
+  'DownloadExtraInfo',
   'ExitPolicy',
   'ExitPolicyRejectLocalInterfaces',
   'ExitPolicyRejectPrivate',

@@ -104,6 +104,8 @@ export interface ServerDescriptorInput {
   readonly hibernating?: boolean;
   readonly hiddenServiceDir?: boolean;
   readonly tunnelledDirServer?: boolean;
+  /** We keep the extra-infos of other relays. */
+  readonly cachesExtraInfo?: boolean;
   /** Exit policy, one rule each, e.g. `reject *:*`. */
   readonly policy: readonly string[];
   /** Summary for IPv6, e.g. `accept 80,443`; null when nothing is accepted. */
@@ -174,6 +176,7 @@ export function printServerDescriptor(input: ServerDescriptorInput, signer: Rout
     `uptime ${Math.floor(input.uptimeSec)}\n`,
     `bandwidth ${[bandwidth.rate, bandwidth.burst, bandwidth.observed].map(bandwidthValue).join(' ')}\n`,
     printExtraInfoDigest(input.extraInfoDigest),
+    input.cachesExtraInfo === true ? 'caches-extra-info\n' : '',
     printOnionKeys(input, signer, rsaId),
     printFamily(input, encodeHex(rsaId)),
     input.hibernating === true ? 'hibernating 1\n' : '',

@@ -40,7 +40,10 @@ test(
   async () => {
     const at = folder();
     const { port, uploads } = scribe();
-    const relay = startRelay(at, linesFor(at, port, 'Address localhost', 'BandwidthRate 200 KBytes'));
+    const relay = startRelay(
+      at,
+      linesFor(at, port, 'Address localhost', 'BandwidthRate 200 KBytes', 'DownloadExtraInfo 1'),
+    );
     const orPort = await relay.up();
     await until(() => uploads.length === 1);
     const document = uploads[0]!;
@@ -48,6 +51,7 @@ test(
     expect(lineOf(document, 'contact')).toBe('contact test@example.org');
     expect(lineOf(document, 'bandwidth')).toStartWith('bandwidth 204800 ');
     expect(document).toContain('\nreject *:*\n');
+    expect(document).toMatch(/\nextra-info-digest .*\ncaches-extra-info\n/);
     const ntor = readFileSync(`${at}/data/keys/secret_onion_key_ntor`).subarray(64, 96);
     expect(lineOf(document, 'ntor-onion-key')).toBe(`ntor-onion-key ${ntor.toBase64()}`.replace(/=+$/, ''));
     const router = document.slice(0, document.indexOf('extra-info Unnamed'));
@@ -55,7 +59,14 @@ test(
 
     writeTorrc(
       at,
-      linesFor(at, port, 'Address localhost', 'BandwidthRate 200 KBytes', 'ShutdownWaitLength 9'),
+      linesFor(
+        at,
+        port,
+        'Address localhost',
+        'BandwidthRate 200 KBytes',
+        'DownloadExtraInfo 1',
+        'ShutdownWaitLength 9',
+      ),
     );
     relay.signal('SIGHUP');
     await relay.said(/Reloaded: 1 option changed \(ShutdownWaitLength\)/);
@@ -66,6 +77,7 @@ test(
     expect(uploads).toHaveLength(2);
     expect(lineOf(uploads[1]!, 'router')).toBe(`router other 127.0.0.1 ${orPort} 0 0`);
     expect(lineOf(uploads[1]!, 'bandwidth')).toStartWith('bandwidth 307200 ');
+    expect(uploads[1]!).not.toContain('caches-extra-info');
 
     writeTorrc(at, [...next, 'PublishServerDescriptor 0', 'ContactInfo nobody']);
     relay.signal('SIGHUP');

@@ -121,6 +121,14 @@ describe('printServerDescriptor', () => {
     expect(shape(ours.bytes)).toEqual(shape(theirs));
   });
 
+  test('says that it keeps extra-infos of others, where C tor says so', () => {
+    const digest = { sha1: new Uint8Array(20), sha256: null };
+    const input = descriptorInput({ cachesExtraInfo: true, extraInfoDigest: digest });
+    const { bytes } = printServerDescriptor(input, signer);
+    expect(textOf(bytes)).toMatch(/\nextra-info-digest 0{40}\ncaches-extra-info\nsigning-key\n/);
+    expect(parseServerDescriptor(bytes).cachesExtraInfo).toBe(true);
+  });
+
   test('claims only what is passed in', () => {
     const { bytes } = printServerDescriptor(descriptorInput(), signer);
     expect(keywords(bytes)).toEqual([
