@@ -10,7 +10,7 @@ import { type Endpoint, parseIp } from '../bytes/address.ts';
 
 const DNS_PORT = 53;
 /** More than these are of no use. */
-const NAMESERVERS_MOST = 16;
+const NAMESERVERS_MOST = 8;
 const DOMAINS_MOST = 16;
 const NDOTS_USUAL = 1;
 const NDOTS_MOST = 15;

@@ -286,6 +286,37 @@ export const COUNTER_NAMES = [
   'stream_cells_sent',
   'exit_bytes_read',
   'exit_bytes_written',
+  // Questions to nameservers, by their outcome; those of them that went over TCP.
+  'dns_queries',
+  'dns_answered',
+  'dns_failed_format',
+  'dns_failed_serverfailed',
+  'dns_failed_notexist',
+  'dns_failed_notimpl',
+  'dns_failed_refused',
+  'dns_failed_truncated',
+  'dns_failed_unknown',
+  'dns_failed_nodata',
+  'dns_failed_timeout',
+  'dns_failed_shutdown',
+  'dns_tcp_queries',
+  // Messages that answer no question: their number, their name, or its cases are another's; and those that do not read.
+  'dns_answer_unasked',
+  'dns_answer_misspelled',
+  'dns_answer_malformed',
+  // Nameservers that fell silent or refused, and those that cannot be reached.
+  'dns_nameserver_failed',
+  'dns_nameserver_unreachable',
+  // Lookups refused: too many questions under way, or a name that may not be asked for.
+  'dns_refused_overloaded',
+  'dns_refused_name',
+  // Lookups that the cache answered, and those that joined one under way.
+  'dns_cache_hits',
+  'dns_joined',
+  // Answers with an address that stands for "no such name".
+  'dns_hijacked',
+  // Bytes of the cache given up at MaxMemInQueues.
+  'oom_dns_bytes',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

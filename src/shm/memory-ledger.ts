@@ -31,6 +31,8 @@ export const MEMORY_NAMES = [
   'caches',
   // Messages of conflux sets that wait for those before them, or for a ring.
   'conflux',
+  // Cached answers of nameservers, and lookups under way.
+  'dns',
 ] as const;
 
 export type MemoryName = (typeof MEMORY_NAMES)[number];

@@ -28,9 +28,9 @@ test('what does not read is skipped', () => {
   expect(servers('')).toEqual([]);
 });
 
-test('no more than sixteen nameservers and domains', () => {
+test('no more than eight nameservers and sixteen domains', () => {
   const text = Array.from({ length: 20 }, (_, i) => `nameserver 192.0.2.${i}`).join('\n');
-  expect(servers(text)).toHaveLength(16);
+  expect(servers(text)).toHaveLength(8);
   const domains = Array.from({ length: 20 }, (_, i) => `d${i}.example`).join(' ');
   expect(parseResolvConf(`search ${domains}`).search).toHaveLength(16);
 });
