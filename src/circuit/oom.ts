@@ -75,6 +75,7 @@ const AGE_MAX = 2 ** 31 - 1;
 export class Oom {
   readonly ledger: MemoryLedger;
   private readonly wakeOthers: () => void;
+  private readonly emptyCaches: () => void;
   private readonly clock: () => number;
   /** Rows with queued cells, oldest first, as `keyOf` puts them. */
   private ranking: Float64Array = new Float64Array(64);
@@ -97,10 +98,14 @@ export class Oom {
   private readonly staging: BufferPool;
   private readonly carries: BufferPool;
 
-  /** @param wakeOthers lets every other worker take a turn soon; the pools are this worker's */
+  /**
+   * @param wakeOthers lets every other worker take a turn soon
+   * @param emptyCaches gives up what is only kept to be quicker; the pools are this worker's
+   */
   constructor(
     ledger: MemoryLedger,
     wakeOthers: () => void,
+    emptyCaches: () => void,
     collectGarbage: (atOnce: boolean) => void,
     clock: () => number,
     staging: BufferPool,
@@ -109,6 +114,7 @@ export class Oom {
     this.ledger = ledger;
     this.collectGarbage = collectGarbage;
     this.wakeOthers = wakeOthers;
+    this.emptyCaches = emptyCaches;
     this.clock = clock;
     this.staging = staging;
     this.carries = carries;
@@ -188,6 +194,7 @@ export class Oom {
   private begin(plane: CircuitPlane): void {
     if (!this.ledger.beginReclaiming()) return;
     plane.counters.add(Counter.oom_rounds, 1);
+    this.emptyCaches();
     plane.wake();
     this.wakeOthers();
   }

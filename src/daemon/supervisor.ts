@@ -12,6 +12,7 @@ import { closeFd, dupFd, isFault } from '../libc.ts';
 import { type LogRecord, log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Bandwidth } from '../shm/bandwidth.ts';
+import { DnsCache } from '../shm/dns-cache.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import { DosTable } from '../shm/dos-table.ts';
 import type {
@@ -103,6 +104,7 @@ export class Supervisor {
   private readonly roster: Roster;
   private readonly halfOpen: AddressTable;
   private readonly dos: DosTable;
+  private readonly dns: DnsCache;
   private readonly seats: Seat[] = [];
   private readonly rings: SharedArrayBuffer[][] = [];
   private readonly waiting = new Map<string, Waiting>();
@@ -136,6 +138,7 @@ export class Supervisor {
       bandwidth: Bandwidth.create(workers, monotonicMs()),
       memory: MemoryLedger.create(workers),
       dos: DosTable.create(workers),
+      dns: DnsCache.create(workers),
     };
     this.scoreboard = new Scoreboard(this.shared.scoreboard, workers);
     this.memory = new MemoryLedger(this.shared.memory, workers);
@@ -144,6 +147,7 @@ export class Supervisor {
     this.bandwidth = new Bandwidth(this.shared.bandwidth);
     this.bandwidth.setLimits(config.options);
     this.dos = new DosTable(this.shared.dos, workers);
+    this.dns = new DnsCache(this.shared.dns, workers);
     for (let from = 0; from < workers; from++) {
       this.rings.push([]);
       for (let to = 0; to < workers; to++) this.rings[from]!.push(to === from ? NO_RING : this.makeRing());
@@ -398,6 +402,7 @@ export class Supervisor {
     this.roster.freeLocks(index);
     this.halfOpen.freeLocks(index);
     this.dos.freeLocks(index);
+    this.dns.freeLocks(index);
     // Nor shall they end circuits for memory that is gone, or wait for a link that is.
     this.memory.dropWorker(index);
     this.bandwidth.dropWorker(index);

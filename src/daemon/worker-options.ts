@@ -5,6 +5,7 @@
 import { printIp } from '../bytes/address.ts';
 import { SEVERITIES, type Severity } from '../log.ts';
 import type { ParamName } from '../netdoc/consensus-params.ts';
+import { rejectsAll } from '../netdoc/exit-policy.ts';
 import type { ExitParams } from '../shm/exit-params.ts';
 import type { DirectoryOptions, WorkerOptions } from '../shm/letter.ts';
 import { Ring, slotsPerRing } from '../shm/ring.ts';
@@ -22,6 +23,8 @@ const HALF_OPEN_SHARE = 1 / 4;
 /** Files and sockets that are no links. */
 const FILES_OF_MAIN = 128;
 const FILES_OF_WORKER = 16;
+/** Sockets on which an exit's worker asks nameservers. */
+const FILES_OF_RESOLVER = 64;
 const LINKS_LEAST = 16;
 /** What one link's other end may ask for. Between busy relays it is tens of thousands, from a client a handful. */
 const CIRCUITS_PER_RELAY = 32_768;
@@ -80,7 +83,8 @@ export function defaultQueueMemory(machineBytes: number): number {
 /** Put the workers' options together. */
 export function workerOptions(options: RelayOptions, around: Surroundings): WorkerOptions {
   const { param } = around;
-  const links = linksMax(around.files, around.workers);
+  const ownFiles = FILES_OF_WORKER + (rejectsAll(around.exit.rules) ? 0 : FILES_OF_RESOLVER);
+  const links = linksMax(around.files, around.workers, ownFiles);
   const bind = options.outboundBindAddress;
   const ipv4 = bind.or.ipv4 ?? bind.any.ipv4;
   const ipv6 = bind.or.ipv6 ?? bind.any.ipv6;
@@ -145,6 +149,6 @@ function confluxEnabled(options: RelayOptions, param: Surroundings['param']): bo
 }
 
 /** What is left for links of one worker. Without descriptors to accept with, a worker would spin. */
-function linksMax(files: number, workers: number): number {
-  return Math.max(LINKS_LEAST, Math.floor((files - FILES_OF_MAIN) / workers) - FILES_OF_WORKER);
+function linksMax(files: number, workers: number, ownFiles: number): number {
+  return Math.max(LINKS_LEAST, Math.floor((files - FILES_OF_MAIN) / workers) - ownFiles);
 }

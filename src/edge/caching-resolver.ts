@@ -50,6 +50,7 @@ const RECORD_TYPES: Readonly<Record<QuestionKind, number>> = {
 
 /** What a resolver is given. */
 export interface ResolverConfig extends Omit<DnsClientConfig, 'mayTell'> {
+  readonly worker: number;
   readonly cache: DnsCache;
   readonly memory: MemoryLedger;
 }
@@ -99,15 +100,20 @@ export class CachingResolver implements NameResolver {
   }
 
   /** Every turn. */
-  tick(nowMs: number, worker: number): void {
+  tick(nowMs: number): void {
     this.client.tick(nowMs);
-    const { cache, memory } = this.config;
+    this.countMemory();
+  }
+
+  private countMemory(): void {
+    const { cache, memory, worker } = this.config;
     memory.set(Memory.dns, cache.heldBy(worker) + this.pending.size * LOOKUP_BYTES);
   }
 
   /** Give the cache up, for its memory. */
   dropCache(): void {
     this.config.counters.add(Counter.oom_dns_bytes, this.config.cache.clear());
+    this.countMemory();
   }
 
   /** End what is under way. */

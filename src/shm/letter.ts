@@ -137,6 +137,7 @@ export interface SharedBlocks {
   readonly bandwidth: SharedArrayBuffer;
   readonly memory: SharedArrayBuffer;
   readonly dos: SharedArrayBuffer;
+  readonly dns: SharedArrayBuffer;
 }
 
 /** A block of `shm/relay-index`. */

@@ -84,6 +84,8 @@ export interface DataPlaneConfig {
   readonly memory: MemoryLedger;
   /** Let every other worker take a turn soon. */
   readonly wakeOthers: () => void;
+  /** Give up what is only kept to be quicker: at the memory limit, before circuits end. */
+  readonly emptyCaches: () => void;
   /** Collect garbage: at once, or beside the work. */
   readonly collectGarbage: (atOnce: boolean) => void;
   readonly dos: DosTable;
@@ -241,6 +243,7 @@ export class DataPlane {
       oom: new Oom(
         config.memory,
         config.wakeOthers,
+        config.emptyCaches,
         config.collectGarbage,
         config.clock,
         this.staging,

@@ -14,13 +14,14 @@ import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
 import { RandomPool } from '../circuit/random-pool.ts';
 import { curve25519FromSecret, generateCurve25519 } from '../crypto/curve25519.ts';
 import { createConnect } from '../edge/exit-socket.ts';
-import { LiteralResolver } from '../edge/literal-resolver.ts';
 import { log } from '../log.ts';
 import { AddressTable } from '../shm/address-table.ts';
 import { Bandwidth } from '../shm/bandwidth.ts';
+import { DnsCache } from '../shm/dns-cache.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import { DosTable } from '../shm/dos-table.ts';
 import type {
+  DnsReport,
   LetterToWorker,
   OnionKeysLetter,
   PortKind,
@@ -40,6 +41,7 @@ import { BatchClock, wallSec } from '../time/clock.ts';
 import { DataPlane } from './data-plane.ts';
 import { DirPort } from './dir-port.ts';
 import { Listeners } from './listeners.ts';
+import { Lookups } from './lookups.ts';
 
 export type StartLetter = Extract<LetterToWorker, { kind: 'start' }>;
 
@@ -62,6 +64,7 @@ export class Loop {
       this.beginBatch();
     },
   );
+  private readonly lookups: Lookups;
   private readonly dirPort: DirPort;
   private readonly dirListeners = new Listeners(
     (fd, _credentials, onConnection) => this.dirPort.listen(fd, onConnection),
@@ -93,17 +96,32 @@ export class Loop {
   /**
    * @param tellOrigin tells main of circuits that it asked for
    * @param onShelves told of the oldest generation of the shelf that is in use, when it has changed
+   * @param tellDns tells main what was found out about nameservers
    */
   constructor(
     letter: StartLetter,
     tellOrigin: (news: OriginNews) => void,
     onShelves: (oldest: number) => void,
+    tellDns: (report: DnsReport) => void,
   ) {
     this.worker = letter.worker;
     const { shared, worker } = letter;
     const random = new RandomPool();
     this.counters = new Scoreboard(shared.scoreboard, worker);
     for (let i = 0; i < letter.workers; i++) this.bells.push(new Doorbell(shared.doorbells, i));
+    const memory = new MemoryLedger(shared.memory, worker);
+    this.lookups = new Lookups(
+      {
+        counters: this.counters,
+        random: random.bytes,
+        now: () => this.clock.read(),
+        cache: new DnsCache(shared.dns, worker),
+        memory,
+        worker,
+      },
+      letter.options.exit,
+      tellDns,
+    );
     this.data = new DataPlane({
       worker,
       workers: letter.workers,
@@ -112,8 +130,9 @@ export class Loop {
       relayIndex: new RelayIndex(letter.relayIndex),
       halfOpen: new AddressTable(shared.halfOpen, worker),
       bandwidth: new Bandwidth(shared.bandwidth),
-      memory: new MemoryLedger(shared.memory, worker),
+      memory,
       wakeOthers: () => this.wakeOthers(),
+      emptyCaches: () => this.lookups.resolver.dropCache(),
       collectGarbage: (atOnce) => Bun.gc(atOnce),
       dos: new DosTable(shared.dos, worker, () => random.u32() / 2 ** 32),
       options: letter.options,
@@ -130,7 +149,7 @@ export class Loop {
       onShelves,
       shelf: letter.shelf,
       connect: createConnect(() => this.beginBatch()),
-      resolver: new LiteralResolver(),
+      resolver: this.lookups.resolver,
     });
     for (const pair of letter.rings) this.attach(pair);
     this.dirPort = new DirPort(
@@ -172,6 +191,7 @@ export class Loop {
   }
 
   private onEndOfBatch(): void {
+    this.lookups.tick();
     const left = this.data.work();
     this.flush();
     this.data.publishRings();
@@ -230,6 +250,7 @@ export class Loop {
   }
 
   setOptions(options: WorkerOptions): void {
+    this.lookups.setParams(options.exit);
     this.data.setOptions(options);
     this.dirPort.setOptions(options);
   }
@@ -267,6 +288,7 @@ export class Loop {
   stop(): void {
     this.closeListeners();
     this.links.closeAll();
+    this.lookups.resolver.close();
     this.dirPort.close();
     if (this.ticker !== null) clearInterval(this.ticker);
     if (this.flushTimer !== null) clearTimeout(this.flushTimer);
@@ -281,6 +303,7 @@ export class Loop {
       'general',
       `Worker ${this.worker}: ${this.data.channels.count} channels (${this.links.halfOpen} half open), ` +
         `${table.count} circuits, ${parked.used} cells waiting, ${onionQueue.length} handshakes waiting, ` +
+        `${this.lookups.resolver.client.inFlight} questions to nameservers, ` +
         `${this.data.wheel.size} timers.`,
     );
   }

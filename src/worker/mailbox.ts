@@ -32,6 +32,7 @@ export class Mailbox {
         letter,
         (news) => this.post({ kind: 'origin', worker, news }),
         (oldest) => this.post({ kind: 'shelf-in-use', worker, oldest }),
+        (report) => this.post({ kind: 'dns', worker, report }),
       );
       this.post({ kind: 'ready', worker: this.worker });
       return;

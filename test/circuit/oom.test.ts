@@ -136,6 +136,8 @@ describe('at the limit', () => {
     expect(rig.count('circuit_memory_killed')).toBe(ended);
     expect(rig.count('oom_cell_bytes')).toBe(ended * CHUNK * 514);
     expect(rig.count('oom_rounds')).toBe(1);
+    // Caches go first, once for all workers.
+    expect(rig.relay.workers.map(({ cachesEmptied }) => cachesEmptied).reduce((a, b) => a + b)).toBe(1);
     expect(rig.count('oom_links_closed')).toBe(0);
     expect(rig.count('circuit_queue_limit_killed')).toBe(0);
   });

@@ -27,14 +27,15 @@ export function exitParams(dns: DnsParams, more: Partial<ExitParams> = {}): Exit
 export class DnsRig {
   readonly counters = new Scoreboard(Scoreboard.create(1), 0);
   readonly cache: DnsCache;
-  readonly memory = new MemoryLedger(MemoryLedger.create(1), 0);
+  readonly memory = new MemoryLedger(MemoryLedger.create(2), 0);
   private readonly pool = new RandomPool();
   readonly random = this.pool.bytes;
   private aheadMs = 0;
   private ticker: ReturnType<typeof setInterval> | null = null;
   tells = 0;
+  worker = 0;
 
-  constructor(cache: SharedArrayBuffer = DnsCache.create(1, { addresses: 64, names: 16 })) {
+  constructor(cache: SharedArrayBuffer = DnsCache.create(2, { addresses: 64, names: 16 })) {
     this.cache = new DnsCache(cache, 0);
   }
 
@@ -57,7 +58,7 @@ export class DnsRig {
 
   resolver(params: ExitParams): CachingResolver {
     const resolver = new CachingResolver(this, params);
-    this.tick((nowMs) => resolver.tick(nowMs, 0));
+    this.tick((nowMs) => resolver.tick(nowMs));
     return resolver;
   }
 

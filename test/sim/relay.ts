@@ -127,6 +127,8 @@ export class SimWorker implements Actor {
   refillDueMs = Number.POSITIVE_INFINITY;
   /** Takes no turn, as one that the machine has no time for. */
   stalled = false;
+  /** How often caches had to be given up. */
+  cachesEmptied = 0;
 
   constructor(relay: SimRelay, worker: number, options: WorkerOptions, relayIndex: RelayIndex) {
     this.relay = relay;
@@ -142,6 +144,9 @@ export class SimWorker implements Actor {
       halfOpen: new AddressTable(relay.halfOpenBlock, worker),
       bandwidth: new Bandwidth(relay.bandwidthBlock),
       memory: new MemoryLedger(relay.memoryBlock, worker),
+      emptyCaches: () => {
+        this.cachesEmptied++;
+      },
       wakeOthers: () => {
         for (const other of relay.workers) if (other !== this) other.wake();
       },
