@@ -22,6 +22,7 @@ import { monotonicMs, noticeJump, wallSec } from '../time/clock.ts';
 import { placeOf, type RelayOptions } from '../torrc/relay-options.ts';
 import { COMMIT, VERSION } from '../version.ts';
 import { BandwidthWatch } from './bandwidth-watch.ts';
+import { CacheSide } from './cache-side.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
 import { openDirectories, removeLeftovers } from './directories.ts';
 import { DirectorySide } from './directory-side.ts';
@@ -75,6 +76,7 @@ export class Daemon {
   private keys!: KeyKeeper;
   private supervisor!: Supervisor;
   private directory!: DirectorySide;
+  private cache!: CacheSide;
   private exit!: ExitSide;
   private bandwidth!: BandwidthWatch;
   private ports!: OpenPorts;
@@ -107,6 +109,7 @@ export class Daemon {
       await this.openDirectory();
       await this.ownAddress.resolve(this.options.addresses);
       await this.startWorkers(wallSec());
+      this.cache.start(this.supervisor);
       this.directory.start();
     } catch (error) {
       if (error instanceof OperatorError && this.writer.isLasting) log.err('config', error.message);
@@ -163,6 +166,8 @@ export class Daemon {
     removeLeftovers(options, this.store);
     const { rsaId } = this.keys.identity;
     this.directory = this.makeDirectory(rsaId);
+    const { documents, network } = this.directory;
+    this.cache = new CacheSide({ options: () => this.options, documents, network, ownId: rsaId });
     this.exit = this.makeExit();
     this.exit.start();
     this.keys.openOnionKeys(nowSec);
@@ -203,7 +208,11 @@ export class Daemon {
     const host = {
       options: () => this.options,
       address: () => this.address(),
-      describe: (publishedSec: number) => this.describe(publishedSec),
+      describe: (publishedSec: number) => {
+        const built = this.describe(publishedSec);
+        this.cache.noteOwn(built);
+        return built;
+      },
       observedBytesPerSec: () => this.bandwidth.observed(this.options),
       uptimeSec: () => this.uptimeSec(),
       onConsensus: (index: SharedArrayBuffer) => {
@@ -270,12 +279,7 @@ export class Daemon {
       files: this.files,
       workers: this.workers,
       machineBytes: totalmem(),
-      directory: {
-        isCache: false,
-        isBridge: this.options.bridgeRelay,
-        frontPage: null,
-        policy: this.options.dirPort.policy,
-      },
+      directory: this.cache.directoryOptions(),
     });
     return { ...options, ...this.testOptions };
   }
@@ -333,6 +337,7 @@ export class Daemon {
     if (nowMs >= this.nextMinuteMs) {
       this.nextMinuteMs = nowMs + MINUTE_MS;
       this.supervisor.markSuperseded(nowMs);
+      this.cache.countMemory();
     }
     if (nowMs >= this.nextHourMs) {
       this.nextHourMs = nowMs + HOUR_MS;
@@ -432,6 +437,7 @@ export class Daemon {
     if (options.nickname !== before.nickname) this.writeFingerprints();
     await this.ownAddress.resolve(options.addresses);
     this.exit.reload();
+    this.cache.update();
     await this.supervisor.setOptions(this.workerOptions());
     await this.keys.adopt(options, store, identity, nowSec, monotonicMs());
     if (changes.some(affectsDescriptor)) this.directory.publisher.markDirty('config change');
@@ -457,6 +463,7 @@ export class Daemon {
   async stop(): Promise<void> {
     if (this.ticker !== null) clearInterval(this.ticker);
     this.directory.stop();
+    this.cache.stop();
     await this.supervisor.stop();
     this.bandwidth.save(this.state);
     try {

@@ -11,17 +11,11 @@ import { EndReason } from '../cell/reason.ts';
 import { Malformed } from '../fault.ts';
 import { parseDirectoryRequest, RequestReader } from '../netdoc/directory-request.ts';
 import type { Asker, DirectoryService, Reply } from './directory-service.ts';
+import type { DirectoryFactory } from './edge.ts';
 import type { StreamEnd, StreamWaker } from './stream-end.ts';
 
 /** What a client may send behind its request. */
 const SURPLUS_BYTES_MAX = 10 * 2 ** 20;
-
-/** Makes the end of a stream that BEGIN_DIR opens. `prevIsRelay`: the circuit came over an authenticated link. */
-export type DirectoryFactory = (
-  waker: StreamWaker,
-  clientHost: Uint8Array,
-  prevIsRelay: boolean,
-) => StreamEnd;
 
 /** What gathers a request and gives its answer's bytes, on a stream or on a connection. */
 export class DirectoryStream implements StreamEnd, Asker {

@@ -10,7 +10,7 @@
 
 import { assert } from '../fault.ts';
 
-/** What is counted, in column order. The last three are for what is not built yet. */
+/** What is counted, in column order. */
 export const MEMORY_NAMES = [
   // Chunks of waiting cells, with what links them.
   'cells',
@@ -33,6 +33,8 @@ export const MEMORY_NAMES = [
   'conflux',
   // Cached answers of nameservers, and lookups under way.
   'dns',
+  // Directory documents that workers answer from, of all generations that are read still.
+  'shelf',
 ] as const;
 
 export type MemoryName = (typeof MEMORY_NAMES)[number];

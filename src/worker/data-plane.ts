@@ -35,6 +35,7 @@ import { RelayCells } from '../circuit/relay-cell.ts';
 import { takeFromRing } from '../circuit/remote-leg.ts';
 import { RingPort } from '../circuit/ring-port.ts';
 import { DirectoryService } from '../edge/directory-service.ts';
+import { directoryFactory } from '../edge/directory-stream.ts';
 import { StreamEdge } from '../edge/edge.ts';
 import { ExitDesk } from '../edge/exit-desk.ts';
 import type { Connect } from '../edge/exit-socket.ts';
@@ -197,6 +198,7 @@ export class DataPlane {
     this.directory = this.makeDirectory();
     this.edge = this.makeEdge();
     this.plane.edge = this.edge;
+    this.openDirectory();
     this.plane.dial = (target, rosterHandle, asker) => this.links.dial(target, rosterHandle, asker);
   }
 
@@ -204,6 +206,11 @@ export class DataPlane {
     const { plane } = this;
     const { connect, resolver, bandwidth } = this.config;
     return new StreamEdge(plane, (table) => new ExitDesk(plane, table, { connect, resolver, bandwidth }));
+  }
+
+  /** Answer directory requests, or not, as options say. */
+  private openDirectory(): void {
+    this.edge.directory = this.directory.isOpen ? directoryFactory(this.directory) : null;
   }
 
   private makeDirectory(): DirectoryService {
@@ -311,6 +318,7 @@ export class DataPlane {
     memory.set(Memory.handshakes, this.links.halfOpenBytes);
     memory.set(Memory.onions, plane.onionQueue.heldBytes);
     memory.set(Memory.streams, this.edge.heldBytes);
+    memory.set(Memory.compression, this.directory.heldBytes);
     let rings = 0;
     let extendsBytes = plane.table.pendingBytes;
     for (const port of plane.ports) {
@@ -373,6 +381,7 @@ export class DataPlane {
     this.throttle.update(options);
     this.upkeep.options = options;
     this.directory.setOptions(options.directory);
+    this.openDirectory();
     this.edge.onOptions();
   }
 

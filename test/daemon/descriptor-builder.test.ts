@@ -52,6 +52,8 @@ test(
     expect(lineOf(document, 'bandwidth')).toStartWith('bandwidth 204800 ');
     expect(document).toContain('\nreject *:*\n');
     expect(document).toMatch(/\nextra-info-digest .*\ncaches-extra-info\n/);
+    expect(document).toContain('\ntunnelled-dir-server\n');
+    expect(lineOf(document, 'proto')).toContain(' DirCache=2 ');
     const ntor = readFileSync(`${at}/data/keys/secret_onion_key_ntor`).subarray(64, 96);
     expect(lineOf(document, 'ntor-onion-key')).toBe(`ntor-onion-key ${ntor.toBase64()}`.replace(/=+$/, ''));
     const router = document.slice(0, document.indexOf('extra-info Unnamed'));
