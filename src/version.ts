@@ -16,4 +16,5 @@ export const PLATFORM = `onionrelay ${VERSION} on Linux`;
  * What we speak, each number only when its duty holds.
  * @source tor-spec "Subprotocol versioning"
  */
-export const PROTOCOLS = 'Cons=1-2 Desc=1-4 DirCache=2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-4';
+export const PROTOCOLS =
+  'Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-4';

@@ -16,7 +16,7 @@ import type { BufferPool } from '../channel/buffer-pool.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, NOT_HELD } from '../channel/channel.ts';
 import { Memory, type MemoryLedger, OFFER_STEPS } from '../shm/memory-ledger.ts';
 import { Counter } from '../shm/scoreboard.ts';
-import { NEXT, PREV } from './circuit-table.ts';
+import { NEXT, OWNED, PREV } from './circuit-table.ts';
 import { closeCircuit } from './close.ts';
 import type { CircuitPlane } from './plane.ts';
 
@@ -125,7 +125,8 @@ export class Oom {
     const slab = plane.parked;
     slab.hasGrown = false;
     this.ledger.set(Memory.cells, slab.heldBytes + slab.columnBytes);
-    const idle = this.staging.idleBytes + this.carries.idleBytes;
+    this.ledger.set(Memory.streams, plane.streamMemory.heldBytes);
+    const idle = this.staging.idleBytes + this.carries.idleBytes + plane.streamMemory.idleBytes;
     this.ledger.setSpare(slab.spareSlots * slab.slotBytes + idle);
   }
 
@@ -203,6 +204,8 @@ export class Oom {
   private reclaim(plane: CircuitPlane, low: number): boolean {
     const { ledger } = this;
     const limit = plane.options.maxMemInQueues;
+    plane.streamMemory.dropLast();
+    this.settle(plane);
     if (ledger.kind(Memory.staging) > limit * STAGING_SHARE)
       this.closeStuck(plane, limit * STAGING_LOW_SHARE, Number.POSITIVE_INFINITY);
     if (ledger.kind(Memory.conflux) > limit * SETS_SHARE) this.endSets(plane, limit * SETS_LOW_SHARE, 0);
@@ -237,6 +240,7 @@ export class Oom {
     const { ledger } = this;
     let circuits = 0;
     let cells = 0;
+    let streamBytes = 0;
     while (ledger.filled() > most && circuits < CIRCUITS_PER_TURN && cells < CELLS_PER_TURN) {
       if (this.rankAt >= this.ranked) break;
       const key = this.ranking[this.rankAt]!;
@@ -247,6 +251,7 @@ export class Oom {
       // It may have moved on since it was ranked, or be another's by now.
       if (oldestOf(plane, row) > sinceMs) continue;
       const freed = queuedCells(plane, row);
+      streamBytes += plane.streamMemory.dropOf(row);
       closeCircuit(plane, row, DestroyReason.RESOURCELIMIT, DestroyReason.RESOURCELIMIT);
       circuits++;
       cells += freed;
@@ -255,6 +260,7 @@ export class Oom {
     if (circuits === 0) return;
     plane.counters.add(Counter.circuit_memory_killed, circuits);
     plane.counters.add(Counter.oom_cell_bytes, cells * plane.parked.slotBytes);
+    plane.counters.add(Counter.oom_stream_bytes, streamBytes);
     plane.wake();
     this.offer(plane);
   }
@@ -282,7 +288,8 @@ export class Oom {
     this.ranked = 0;
     this.rankAt = 0;
     for (let row = 0; row < table.capacity; row++) {
-      if (table.queueCells[row * 2] === 0 && table.queueCells[row * 2 + 1] === 0) continue;
+      const isQueued = table.queueCells[row * 2] !== 0 || table.queueCells[row * 2 + 1] !== 0;
+      if (!isQueued && (table.kind[row] !== OWNED || plane.streamMemory.heldBytesOf(row) === 0)) continue;
       if (this.ranked === this.ranking.length) this.growRanking();
       this.ranking[this.ranked++] = this.keyOf(row, oldestOf(plane, row));
     }
@@ -316,7 +323,8 @@ export class Oom {
     let bytes = 0;
     for (let i = this.rankAt; i < this.ranked && step < OFFER_STEPS; i++) {
       const key = this.ranking[i]!;
-      bytes += queuedCells(plane, key % ROW_RANGE) * plane.parked.slotBytes;
+      const row = key % ROW_RANGE;
+      bytes += queuedCells(plane, row) * plane.parked.slotBytes + plane.streamMemory.heldBytesOf(row);
       if (bytes < stepBytes && i + 1 < this.ranked) continue;
       if (bytes > 0) ledger.setStep(step++, this.sinceOf(key), bytes);
       bytes = 0;
@@ -410,10 +418,10 @@ function stuckLinks(plane: CircuitPlane, controlCells: number): Channel[] {
   return stuck.sort((a, b) => a.lastWriteMs - b.lastWriteMs);
 }
 
-/** When the oldest cell of a row began to wait; plus infinity when none waits. */
+/** When the oldest cell, or byte of a stream, of a row began to wait; plus infinity when none waits. */
 function oldestOf(plane: CircuitPlane, row: number): number {
   const { table, parked } = plane;
-  let oldest = Number.POSITIVE_INFINITY;
+  let oldest = plane.streamMemory.heldSinceMs(row);
   for (let leg = row * 2; leg < row * 2 + 2; leg++) {
     if (table.queueCells[leg] !== 0) oldest = Math.min(oldest, parked.sinceMs[table.queueHead[leg]!]!);
   }

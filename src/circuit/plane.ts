@@ -65,6 +65,20 @@ export interface Origin {
   onCircuitClosed(row: number, reason: number): void;
 }
 
+/** What streams hold, for `oom`. */
+export interface StreamMemory {
+  /** Bytes of all of them, with buffers kept for later, and the part that is only kept. */
+  readonly heldBytes: number;
+  readonly idleBytes: number;
+  /** Bytes that the streams of a circuit hold, and since when the oldest of them waits (plus infinity: none does). */
+  heldBytesOf(row: number): number;
+  heldSinceMs(row: number): number;
+  /** Let go of what the streams of a circuit hold, which is about to be closed. Returns how many bytes that was. */
+  dropOf(row: number): number;
+  /** Let go of what streams hold that are gone and only pass on their last bytes. */
+  dropLast(): void;
+}
+
 /** A peer that a circuit wants to reach, and where it said that peer is. */
 export interface DialTarget {
   readonly rsaId: Uint8Array;
@@ -106,6 +120,7 @@ export interface CircuitPlane {
   relayIndex: RelayIndex;
   relayCells: BatchServer;
   edge: Edge;
+  streamMemory: StreamMemory;
   origin: Origin;
   conflux: ConfluxHub;
   dial: Dial;

@@ -13,11 +13,12 @@ import { DestroyReason, EndReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
 import { decodeEnd, encodeEnd } from '../cell/stream-message.ts';
 import { PREV } from '../circuit/circuit-table.ts';
-import type { CircuitPlane, Edge } from '../circuit/plane.ts';
+import type { CircuitPlane, Edge, StreamMemory } from '../circuit/plane.ts';
 import { Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { CircuitEnd } from './circuit-end.ts';
 import type { ExitDesk } from './exit-desk.ts';
+import { ExitStream } from './exit-stream.ts';
 import { nameOf, ResolveEnd, resolvedError, resolvedOf } from './resolve-request.ts';
 import { STREAM_DEFENCE_CLOSE, takeStreamToken } from './stream-dos.ts';
 import type { StreamEnd, StreamWaker } from './stream-end.ts';
@@ -34,7 +35,7 @@ export type DirectoryFactory = (
 const NOTHING = new Uint8Array(0);
 
 /** The edge of one worker. */
-export class StreamEdge implements Edge {
+export class StreamEdge implements Edge, StreamMemory {
   readonly table: StreamTable;
   /** Answers BEGIN_DIR; null while we are no directory. */
   directory: DirectoryFactory | null = null;
@@ -225,6 +226,40 @@ export class StreamEdge implements Edge {
     return this.desk.heldBytes;
   }
 
+  get idleBytes(): number {
+    return this.desk.buffers.idleBytes;
+  }
+
+  heldBytesOf(row: number): number {
+    const end = this.ends[row] ?? null;
+    if (end === null) return 0;
+    let bytes = 0;
+    for (const stream of end.streams.all()) bytes += storedBytes(stream.end);
+    return bytes;
+  }
+
+  dropOf(row: number): number {
+    const end = this.ends[row] ?? null;
+    if (end === null) return 0;
+    const bytes = this.heldBytesOf(row);
+    for (const stream of end.streams.all()) if (stream.end instanceof ExitStream) stream.end.abandon();
+    return bytes;
+  }
+
+  dropLast(): void {
+    this.desk.dropLingering();
+  }
+
+  heldSinceMs(row: number): number {
+    const end = this.ends[row] ?? null;
+    let oldest = Number.POSITIVE_INFINITY;
+    if (end === null) return oldest;
+    for (const stream of end.streams.all()) {
+      if (stream.end instanceof ExitStream) oldest = Math.min(oldest, stream.end.waitsSinceMs);
+    }
+    return oldest;
+  }
+
   /** Options have changed. */
   onOptions(): void {
     this.desk.setOptions(this.sets());
@@ -233,4 +268,9 @@ export class StreamEdge implements Edge {
   private *sets(): Generator<StreamSet> {
     for (const end of this.ends) if (end !== null) yield end.streams;
   }
+}
+
+/** Bytes that the end of a stream holds, in both directions. */
+function storedBytes(end: StreamEnd): number {
+  return end instanceof ExitStream ? end.storedBytes : end.heldBytes;
 }

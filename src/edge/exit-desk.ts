@@ -171,6 +171,15 @@ export class ExitDesk implements ExitPlane {
     }
   }
 
+  /** Memory is scarce: let go of those that only pass on their last bytes. */
+  dropLingering(): void {
+    for (const stream of this.lingering.splice(0)) {
+      if (!stream.isLingering) continue;
+      this.plane.counters.add(Counter.stream_linger_expired, 1);
+      stream.dispose();
+    }
+  }
+
   /** When streams were served: pass on what came for destinations. */
   endTurn(): void {
     const list = this.dirty;

@@ -59,6 +59,8 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   private chunks: Uint8Array[] = [];
   private chunkFrom = 0;
   private incoming = 0;
+  private incomingSinceMs = 0;
+  private outgoingSinceMs = 0;
   private buffers: Uint8Array<ArrayBuffer>[] = [];
   private sendFrom = 0;
   private sendTo = 0;
@@ -69,6 +71,17 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   constructor(plane: ExitPlane, waker: ExitWaker) {
     this.plane = plane;
     this.waker = waker;
+  }
+
+  /** Bytes held in both directions. */
+  get storedBytes(): number {
+    return this.incoming + this.heldBytes;
+  }
+
+  /** Since when the first of them has waited, or the one before it went; plus infinity when none waits. */
+  get waitsSinceMs(): number {
+    const incoming = this.incoming > 0 ? this.incomingSinceMs : Number.POSITIVE_INFINITY;
+    return this.heldBytes > 0 ? Math.min(incoming, this.outgoingSinceMs) : incoming;
   }
 
   get endReason(): number {
@@ -111,6 +124,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
       this.sendTo += length;
       from += length;
     }
+    if (this.heldBytes === 0) this.outgoingSinceMs = this.plane.now();
     this.heldBytes += data.length;
     this.markDirty();
   }
@@ -150,6 +164,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
       plane.buffers.give(buffers.shift()!);
     }
     this.heldBytes -= written;
+    if (written > 0) this.outgoingSinceMs = plane.now();
     if (this.isGone) this.lingerOn(written);
     else this.waker.drained(written);
   }
@@ -171,6 +186,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
       if (this.chunkFrom < chunk.length) break;
       this.chunks.shift();
       this.chunkFrom = 0;
+      this.incomingSinceMs = this.plane.now();
     }
     this.incoming -= length;
     this.plane.incomingBytes -= length;
@@ -204,6 +220,12 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
     this.lingerSinceMs = this.plane.now();
     this.plane.lingering.push(this);
     this.markDirty();
+  }
+
+  /** The stream is about to go: pass nothing on any more. */
+  abandon(): void {
+    this.close();
+    this.dispose();
   }
 
   private dropIncoming(): void {
@@ -261,6 +283,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   onData(chunk: Uint8Array): void {
     const mayRead = this.plane.onRead(chunk.length, this.isPrivate);
     if (this.isGone) return;
+    if (this.incoming === 0) this.incomingSinceMs = this.plane.now();
     this.chunks.push(chunk);
     this.incoming += chunk.length;
     this.plane.incomingBytes += chunk.length;

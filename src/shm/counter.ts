@@ -317,6 +317,8 @@ export const COUNTER_NAMES = [
   'dns_hijacked',
   // Bytes of the cache given up at MaxMemInQueues.
   'oom_dns_bytes',
+  // What streams of circuits held that were ended because memory ran out.
+  'oom_stream_bytes',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

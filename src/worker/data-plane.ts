@@ -199,6 +199,7 @@ export class DataPlane {
     this.edge = this.makeEdge();
     this.plane.edge = this.edge;
     this.openDirectory();
+    this.plane.streamMemory = this.edge;
     this.plane.dial = (target, rosterHandle, asker) => this.links.dial(target, rosterHandle, asker);
   }
 
@@ -266,6 +267,14 @@ export class DataPlane {
       conflux: null as unknown as ConfluxHub,
       origin: { onCreated: () => {}, onRelayCell: () => true, onCircuitClosed: () => {} },
       edge: { onMessage: () => {}, onData: () => {}, onQueueLow: () => {}, onCircuitClosed: () => {} },
+      streamMemory: {
+        heldBytes: 0,
+        idleBytes: 0,
+        heldBytesOf: () => 0,
+        heldSinceMs: () => 0,
+        dropOf: () => 0,
+        dropLast() {},
+      },
       relayCells: { serveBodies: () => false, passCell: () => false },
       dial: () => null,
       nowMs: config.clock(),
@@ -317,7 +326,6 @@ export class DataPlane {
     memory.set(Memory.carries, this.carries.heldBytes);
     memory.set(Memory.handshakes, this.links.halfOpenBytes);
     memory.set(Memory.onions, plane.onionQueue.heldBytes);
-    memory.set(Memory.streams, this.edge.heldBytes);
     memory.set(Memory.compression, this.directory.heldBytes);
     let rings = 0;
     let extendsBytes = plane.table.pendingBytes;

@@ -1,9 +1,11 @@
 /** What exit traffic costs: bandwidth, and memory that is counted. */
 import { expect, test } from 'bun:test';
 import { RELAY_DATA_MAX, RelayCommand } from '../../src/cell/relay-message.ts';
+import { encodeBegin } from '../../src/cell/stream-message.ts';
 import { Memory } from '../../src/shm/memory-ledger.ts';
 import { filled } from '../circuit/rig.ts';
-import { ExitRig } from './exit-rig.ts';
+import type { ClientCircuit } from '../sim/client.ts';
+import { CIRC_ID, ExitRig } from './exit-rig.ts';
 
 const RATE = 100_000;
 const limited = { bandwidthRate: RATE, bandwidthBurst: RATE, perConnBwRate: RATE, perConnBwBurst: RATE };
@@ -59,4 +61,34 @@ test('what streams hold is in the ledger', () => {
   expect(incoming).toBeGreaterThan(99 * RELAY_DATA_MAX);
   expect(memory.kind(Memory.streams)).toBe(incoming + rig.edge.desk.buffers.heldBytes);
   expect(rig.edge.desk.buffers.lent).toBe(2);
+});
+
+test('when memory runs out, the circuit goes whose streams have held bytes for longest', () => {
+  const rig = new ExitRig({ options: { maxMemInQueues: 6_000_000 } });
+  rig.stream(9).capacity = 0;
+  const newer = rig.open(CIRC_ID + 1, true);
+  newer.say(RelayCommand.BEGIN, 9, encodeBegin('192.0.2.9:81'));
+  rig.settle();
+  const other = rig.destinations.last;
+  other.capacity = 0;
+  other.accept();
+  rig.settle();
+  const { memory } = rig.relay;
+  const send = (circuit: ClientCircuit, bytes: number): void => {
+    for (let i = 0; i * RELAY_DATA_MAX < bytes; i++)
+      circuit.say(RelayCommand.DATA, 9, filled(RELAY_DATA_MAX, 1));
+    rig.settle();
+  };
+  send(rig.circuit, 1_500_000);
+  rig.pass(1000);
+  const rest = 5_900_000 - memory.filled();
+  send(newer, rest);
+  expect(rig.count('circuit_memory_killed')).toBe(0);
+  send(newer, 200_000);
+  rig.pass(500);
+  expect(rig.count('circuit_memory_killed')).toBe(1);
+  expect(rig.count('oom_stream_bytes')).toBeGreaterThan(1_400_000);
+  expect(other.ended).toBe(false);
+  expect(rig.edge.table.count).toBe(1);
+  expect(memory.filled()).toBeLessThan(5_400_000);
 });

@@ -9,6 +9,7 @@
 
 import { createHash, type Hash } from 'node:crypto';
 import type { Socket, TCPSocketListener } from 'bun';
+import { parseIp, printIp } from '../../src/bytes/address.ts';
 
 const BLOCK_BYTES = 65536;
 const GREETING = Uint8Array.of(5, 1, 0);
@@ -193,4 +194,71 @@ function exchange(
     },
   }).catch(reject);
   return promise;
+}
+
+/** Connect to an address through a SOCKS5 port and read until the end. @throws Error when SOCKS refuses */
+export function connectOver(socksPort: number, host: string, port: number): Promise<string> {
+  return socksText(socksPort, SOCKS_CONNECT, addressOf(host), port);
+}
+
+/** Resolve a name (F0), or an address to its name (F1), as tor's SOCKS port can. @throws Error when it refuses */
+export async function resolveOver(socksPort: number, what: string, isReverse = false): Promise<string> {
+  const reply = await socksText(
+    socksPort,
+    isReverse ? SOCKS_RESOLVE_PTR : SOCKS_RESOLVE,
+    isReverse ? addressOf(what) : nameOf(what),
+    0,
+  );
+  return reply;
+}
+
+const SOCKS_CONNECT = 1;
+const SOCKS_RESOLVE = 0xf0;
+const SOCKS_RESOLVE_PTR = 0xf1;
+const ADDRESS_IPV4 = 1;
+const ADDRESS_NAME = 3;
+const ADDRESS_IPV6 = 4;
+
+function addressOf(host: string): Uint8Array {
+  const bytes = parseIp(host)!;
+  return Uint8Array.of(bytes.length === 4 ? ADDRESS_IPV4 : ADDRESS_IPV6, ...bytes);
+}
+
+function nameOf(name: string): Uint8Array {
+  return Uint8Array.of(ADDRESS_NAME, name.length, ...Buffer.from(name, 'latin1'));
+}
+
+/** Ask a SOCKS5 port for something: what comes after its answer, or the address in it when that is what was asked. */
+async function socksText(
+  socksPort: number,
+  command: number,
+  address: Uint8Array,
+  port: number,
+): Promise<string> {
+  let got = Buffer.alloc(0);
+  let asked = false;
+  await new Promise<void>((resolve, reject) => {
+    Bun.connect({
+      hostname: '127.0.0.1',
+      port: socksPort,
+      socket: {
+        open: (socket) => void socket.write(GREETING),
+        data: (socket, chunk) => {
+          got = Buffer.concat([got, chunk]);
+          if (asked || got.length < GREETING_REPLY_BYTES) return;
+          asked = true;
+          socket.write(Uint8Array.of(5, command, 0, ...address, port >> 8, port & 255));
+        },
+        close: () => resolve(),
+        error: (_socket, fault) => reject(fault),
+      },
+    }).catch(reject);
+  });
+  const reply = got.subarray(GREETING_REPLY_BYTES);
+  if (reply[1] !== 0) throw new Error(`SOCKS refused with ${reply[1]}`);
+  const type = reply[3]!;
+  const length = type === ADDRESS_IPV4 ? 4 : type === ADDRESS_IPV6 ? 16 : 1 + reply[4]!;
+  if (command === SOCKS_CONNECT) return reply.subarray(4 + length + 2).toString('latin1');
+  const value = reply.subarray(4, 4 + length);
+  return type === ADDRESS_NAME ? value.subarray(1).toString('latin1') : printIp(value);
 }

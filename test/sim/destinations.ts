@@ -12,6 +12,8 @@ export class SimConnection implements ExitSocket {
   /** What came from the stream. */
   received: number[] = [];
   paused = false;
+  /** It was accepted, or refused. */
+  accepted = false;
   /** Ended by the relay. */
   ended = false;
   writes = 0;
@@ -40,6 +42,7 @@ export class SimConnection implements ExitSocket {
 
   /** The destination accepts. Returns whether the relay still wants it. */
   accept(): boolean {
+    this.accepted = true;
     this.begin();
     const wanted = this.events.onConnected(this);
     if (!wanted) this.ended = true;

@@ -10,6 +10,8 @@ import { type CircuitTable, FREE, NEXT, NO_LEG, NO_PORT, ringPort } from '../../
 import { ONION_BYTES, type WaitingOnion } from '../../src/circuit/onion-queue.ts';
 import type { CircuitPlane } from '../../src/circuit/plane.ts';
 import { OWED_BYTES } from '../../src/circuit/ring-port.ts';
+import type { CircuitEnd } from '../../src/edge/circuit-end.ts';
+import type { StreamEnd } from '../../src/edge/stream-end.ts';
 import { MEMORY_NAMES, Memory, type MemoryName } from '../../src/shm/memory-ledger.ts';
 import type { SimRelay, SimWorker } from './relay.ts';
 
@@ -170,7 +172,8 @@ interface Waiting<T> {
 }
 
 /** Bytes of each kind of memory, counted one by one, as far as there is any. */
-function recountMemory({ data }: SimWorker): Partial<Record<MemoryName, number>> {
+function recountMemory(worker: SimWorker): Partial<Record<MemoryName, number>> {
+  const { data } = worker;
   const { plane } = data;
   const { table, parked } = plane;
   const { chunks } = parked as unknown as { chunks: readonly (Uint8Array | null)[] };
@@ -204,7 +207,28 @@ function recountMemory({ data }: SimWorker): Partial<Record<MemoryName, number>>
       bytes(table.pendingCreate) +
       owed.reduce((sum, one) => sum + (one === null ? 0 : OWED_BYTES + (one.body?.length ?? 0)), 0),
     rings: bytes(ports.map(({ outgoing }) => outgoing.u8)),
+    streams: recountStreams(worker),
   };
+}
+
+/** Bytes of destinations that wait, and buffers lent or kept, of the exit streams of a worker. */
+function recountStreams({ data }: SimWorker): number {
+  const { edge } = data;
+  const { ends } = edge as unknown as { ends: readonly (CircuitEnd | null)[] };
+  let bytes = edge.desk.buffers.idleBytes;
+  const count = (end: StreamEnd): void => {
+    const { chunks, chunkFrom, buffers } = end as unknown as {
+      chunks?: readonly Uint8Array[];
+      chunkFrom: number;
+      buffers: readonly Uint8Array[];
+    };
+    if (chunks === undefined) return;
+    for (const chunk of [...chunks, ...buffers]) bytes += chunk.length;
+    bytes -= chunkFrom;
+  };
+  for (const end of ends) if (end !== null) for (const stream of end.streams.all()) count(stream.end);
+  for (const stream of edge.desk.lingering) count(stream);
+  return bytes;
 }
 
 /** The memory ledger is exact: what it says this worker holds is what is there. `parkedCells` are known of. */
@@ -220,7 +244,7 @@ export function auditMemory(worker: SimWorker, parkedCells: number): void {
     check(said === (counted[name] ?? 0), `${said} bytes of ${name}, ${counted[name] ?? 0} counted`);
     held += said;
   }
-  const idle = data.staging.idleBytes + data.carries.idleBytes;
+  const idle = data.staging.idleBytes + data.carries.idleBytes + data.edge.idleBytes;
   const filled = held - (parked.heldBytes - parkedCells * parked.slotBytes) - idle;
   check(
     filled === relay.memory.filledBy(worker.worker),
