@@ -93,6 +93,8 @@ export class Channel implements ActiveLegs {
   peerHost: Uint8Array;
   peerPort: number;
   isClient = true;
+  /** At which address of ours a relay that dialled us says that it sees us; null when it says none, or we dialled. */
+  ourAddressSeen: Uint8Array | null = null;
   canonical = false;
   /** Superseded: carries its circuits on, takes no new ones. */
   bad = false;

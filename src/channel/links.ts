@@ -17,6 +17,7 @@ import type { RelayIndex } from '../shm/relay-index.ts';
 import { IDENTITY_FULL, type Roster } from '../shm/roster.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
 import { NO_TIMER, type Timer, type TimerTarget, type TimerWheel } from '../time/timer-wheel.ts';
+import { noteAddressSeen, type TellAddressSeen } from './address-seen.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import {
   type CellSink,
@@ -94,6 +95,7 @@ export interface LinksConfig {
   readonly dial: typeof dial<Link>;
   /** Make one end of a link handshake: a `LinkHandshake`. */
   readonly handshake: (config: HandshakeConfig) => Handshaker;
+  readonly onAddressSeen: TellAddressSeen;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -360,6 +362,13 @@ export class Links implements LinkEvents<Link>, TimerTarget {
       this.dos.onAuthenticated(channel, outcome.peer.rsaId);
       channel.peerRsaId = outcome.peer.rsaId;
       channel.peerEd25519Id = outcome.peer.ed25519Id;
+      noteAddressSeen(
+        channel,
+        outcome.peer.rsaId,
+        outcome.ourAddressSeen,
+        this.options,
+        this.config.onAddressSeen,
+      );
       const { ed25519Id } = outcome.peer;
       if (!channel.initiated) {
         channel.rosterHandle = roster.insert({

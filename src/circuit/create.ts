@@ -24,6 +24,7 @@ import {
   firstOfType,
 } from '../cell/extension.ts';
 import { DestroyReason } from '../cell/reason.ts';
+import { reachedAddress } from '../channel/address-seen.ts';
 import type { Channel } from '../channel/channel.ts';
 import { generateEphemeral } from '../crypto/curve25519.ts';
 import { serverFast } from '../crypto/handshake/fast.ts';
@@ -147,8 +148,18 @@ function openCircuit(
   table.layer[row] = new Tor1Layer(keys);
   table.state[row] = OPEN;
   plane.counters.add(Counter.circuits_created, 1);
+  noteReached(plane, row);
   writeCell(plane.scratch, 0, 0, command, body);
   sendCell(plane, row * 2 + PREV, plane.scratch, 0);
+}
+
+/** Count a circuit that shows that others reach us at an address that we publish. */
+function noteReached(plane: CircuitPlane, row: number): void {
+  const channel = plane.channels.bySlot[plane.table.port[row * 2 + PREV]!]!;
+  if (channel.ourAddressSeen === null) return;
+  const bytes = reachedAddress(channel, plane.options);
+  if (bytes === 4) plane.counters.add(Counter.own_ipv4_reached, 1);
+  else if (bytes === 16) plane.counters.add(Counter.own_ipv6_reached, 1);
 }
 
 /**

@@ -56,6 +56,8 @@ export interface SupervisorConfig {
   readonly onLog: (record: LogRecord) => void;
   /** What workers tell of circuits that were asked for by `postOrigin`. */
   readonly onOrigin?: (news: OriginNews) => void;
+  /** An authority at `peerHost` sees us at `host`. */
+  readonly onAddressSeen?: (host: Uint8Array, peerHost: Uint8Array) => void;
   /** A worker died. */
   readonly onWorkerLost?: (worker: number) => void;
   /** Takes what workers find out about nameservers. */
@@ -269,6 +271,9 @@ export class Supervisor {
         return;
       case 'origin':
         this.config.onOrigin?.(letter.news);
+        return;
+      case 'address-seen':
+        this.config.onAddressSeen?.(letter.host, letter.peerHost);
     }
   }
 

@@ -58,6 +58,8 @@ export interface Surroundings {
   readonly param: (name: ParamName, fallback?: number) => number;
   /** Addresses that we publish or listen on. */
   readonly ownAddresses: readonly Uint8Array[];
+  readonly publishedHosts: readonly Uint8Array[];
+  readonly authorityIds: readonly Uint8Array[];
   readonly ipv6Extends: boolean;
   readonly exit: ExitParams;
   /** How many files and sockets the process may have open. */
@@ -99,6 +101,8 @@ export function workerOptions(options: RelayOptions, around: Surroundings): Work
     bindIpv4: ipv4 === null ? null : printIp(ipv4),
     bindIpv6: ipv6 === null ? null : printIp(ipv6),
     ownAddresses: around.ownAddresses,
+    publishedHosts: around.publishedHosts,
+    authorityIds: around.authorityIds,
     ipv6Extends: around.ipv6Extends,
     maxOnionQueueDelayMs: options.maxOnionQueueDelayMs ?? param('MaxOnionQueueDelay'),
     onionQueueCutoffMs: param('onion_queue_wait_cutoff') * 1000,

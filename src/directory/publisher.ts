@@ -40,8 +40,8 @@ const DEADLINE_MS = 300_000;
 export interface PublishSettings {
   /** PublishServerDescriptor. */
   readonly publish: boolean;
-  /** AssumeReachable. */
-  readonly assumeReachable: boolean;
+  /** What must be known first, as a few words: whether others reach us. Null: nothing. */
+  readonly waitsFor: string | null;
   /** TestingTorNetwork. */
   readonly testing: boolean;
   readonly address: AddressChoice;
@@ -206,8 +206,15 @@ export class Publisher {
       return false;
     }
     const problem = settings.address.problem;
-    if (problem !== null || !settings.assumeReachable) {
-      this.#sayOnce('notice', explainUnpublished(settings.address, settings.assumeReachable));
+    if (problem !== null) {
+      this.#sayOnce(
+        'notice',
+        `Publishing nothing: ${problem.why}. To publish, write in torrc: ${problem.line}`,
+      );
+      return false;
+    }
+    if (settings.waitsFor !== null) {
+      this.#sayOnce('notice', `Publishing nothing yet: ${settings.waitsFor}.`);
       return false;
     }
     if (this.#uploads.length === 0) {
@@ -401,21 +408,6 @@ class Upload {
       this.#send(body, genReason);
     });
   }
-}
-
-/** One message with every line that is missing, so that the operator edits torrc once. */
-function explainUnpublished(address: AddressChoice, assumed: boolean): string {
-  const why: string[] = [];
-  const lines: string[] = [];
-  if (address.problem !== null) {
-    why.push(address.problem.why);
-    lines.push(address.problem.line);
-  }
-  if (!assumed) {
-    why.push('this version does not test by itself whether others can reach the ORPort');
-    lines.push('AssumeReachable 1 (once you know that they can)');
-  }
-  return `Publishing nothing: ${why.join(', and ')}. To publish, write in torrc: ${lines.join('; ')}`;
 }
 
 function sameChoice(a: AddressChoice, b: AddressChoice): boolean {

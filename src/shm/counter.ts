@@ -319,6 +319,9 @@ export const COUNTER_NAMES = [
   'oom_dns_bytes',
   // What streams of circuits held that were ended because memory ran out.
   'oom_stream_bytes',
+  // Circuits that relays asked for over links to an address that we publish: it can be reached.
+  'own_ipv4_reached',
+  'own_ipv6_reached',
 ] as const;
 
 export type CounterName = (typeof COUNTER_NAMES)[number];

@@ -49,6 +49,10 @@ export interface WorkerOptions {
   readonly bindIpv6: string | null;
   /** Addresses that NETINFO states and that an EXTEND to ourselves would name. */
   readonly ownAddresses: readonly Uint8Array[];
+  /** Those of them that our descriptor gives. */
+  readonly publishedHosts: readonly Uint8Array[];
+  /** RSA identities of the directory authorities, whose word on our address counts. */
+  readonly authorityIds: readonly Uint8Array[];
   readonly ipv6Extends: boolean;
   readonly maxOnionQueueDelayMs: number;
   readonly onionQueueCutoffMs: number;
@@ -200,4 +204,11 @@ export type LetterToMain =
   /** Of a circuit that main asked for. */
   | { readonly kind: 'origin'; readonly worker: number; readonly news: OriginNews }
   | { readonly kind: 'dns'; readonly worker: number; readonly report: DnsReport }
+  /** An authority at `peerHost` sees us at `host`. */
+  | {
+      readonly kind: 'address-seen';
+      readonly worker: number;
+      readonly host: Uint8Array;
+      readonly peerHost: Uint8Array;
+    }
   | { readonly kind: 'bug'; readonly worker: number; readonly text: string };

@@ -8,6 +8,7 @@
 import { isInternalIp } from '../bytes/address.ts';
 import { Slab } from '../bytes/slab.ts';
 import { CELL_BYTES } from '../cell/cell.ts';
+import type { TellAddressSeen } from '../channel/address-seen.ts';
 import { BufferPool } from '../channel/buffer-pool.ts';
 import { type Channel, STAGING_CELLS } from '../channel/channel.ts';
 import { ChannelTable } from '../channel/channel-table.ts';
@@ -105,6 +106,7 @@ export interface DataPlaneConfig {
   readonly handshake: LinksConfig['handshake'];
   /** Tell main of circuits that it asked for. */
   readonly tellOrigin: (news: OriginNews) => void;
+  readonly tellAddressSeen: TellAddressSeen;
   /** Told of the oldest generation of the shelf that an answer reads from, when it has changed. */
   readonly onShelves: (oldest: number) => void;
   readonly shelf: ShelfBlock;
@@ -188,6 +190,7 @@ export class DataPlane {
         beginBatch: config.beginBatch,
         dial: config.dial,
         handshake: config.handshake,
+        onAddressSeen: config.tellAddressSeen,
       },
       options,
       config.credentials,

@@ -6,6 +6,7 @@
  * Nothing in a turn waits. What is left over arms the next turn; else the doorbell is armed and the worker sleeps.
  */
 import { isLoopback } from '../bytes/address.ts';
+import type { TellAddressSeen } from '../channel/address-seen.ts';
 import { LinkHandshake } from '../channel/handshake.ts';
 import type { Links } from '../channel/links.ts';
 import { dial, listenOn } from '../channel/tls.ts';
@@ -42,6 +43,12 @@ import { DataPlane } from './data-plane.ts';
 import { DirPort } from './dir-port.ts';
 import { Listeners } from './listeners.ts';
 import { Lookups } from './lookups.ts';
+
+/** What the data plane tells main: of circuits that main asked for, and at which address authorities see us. */
+export interface LoopTells {
+  readonly origin: (news: OriginNews) => void;
+  readonly addressSeen: TellAddressSeen;
+}
 
 export type StartLetter = Extract<LetterToWorker, { kind: 'start' }>;
 
@@ -94,7 +101,7 @@ export class Loop {
   };
 
   /**
-   * @param tellOrigin tells main of circuits that it asked for
+   * @param tell tells main of what cannot wait for it to ask
    * @param onShelves told of the oldest generation of the shelf that is in use, when it has changed
    * @param tellDns tells main what was found out about nameservers
    */
@@ -104,6 +111,7 @@ export class Loop {
     onShelves: (oldest: number) => void,
     tellDns: (report: DnsReport) => void,
   ) {
+  constructor(letter: StartLetter, tell: LoopTells, onShelves: (oldest: number) => void) {
     this.worker = letter.worker;
     const { shared, worker } = letter;
     const random = new RandomPool();
@@ -145,7 +153,8 @@ export class Loop {
       soon: queueMicrotask,
       dial,
       handshake: (config) => new LinkHandshake(config),
-      tellOrigin,
+      tellOrigin: tell.origin,
+      tellAddressSeen: tell.addressSeen,
       onShelves,
       shelf: letter.shelf,
       connect: createConnect(() => this.beginBatch()),

@@ -30,7 +30,10 @@ export class Mailbox {
       const { worker } = letter;
       this.loop = new Loop(
         letter,
-        (news) => this.post({ kind: 'origin', worker, news }),
+        {
+          origin: (news) => this.post({ kind: 'origin', worker, news }),
+          addressSeen: (host, peerHost) => this.post({ kind: 'address-seen', worker, host, peerHost }),
+        },
         (oldest) => this.post({ kind: 'shelf-in-use', worker, oldest }),
         (report) => this.post({ kind: 'dns', worker, report }),
       );

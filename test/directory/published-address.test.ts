@@ -13,9 +13,15 @@ function choose(
   ports: AdvertisedPort[],
   interfaces: string[] = [],
   testing = false,
+  hostName: string[] = [],
+  suggested: string[] = [],
 ): string {
-  const hosts = interfaces.map((text) => parseIp(text)!);
-  const { ipv4, ipv6, problem } = choosePublishedAddress(address, ports, hosts, testing);
+  const sources = {
+    interfaces: interfaces.map((text) => parseIp(text)!),
+    hostName: hostName.map((text) => parseIp(text)!),
+    suggested: suggested.map((text) => parseIp(text)!),
+  };
+  const { ipv4, ipv6, problem } = choosePublishedAddress(address, ports, sources, testing);
   if (problem !== null) return `${problem.why} | ${problem.line}`;
   return [ipv4!, ...(ipv6 === null ? [] : [ipv6])].map(printEndpoint).join(' ');
 }
@@ -62,4 +68,35 @@ test('a private IPv6 address beside a good IPv4 one is left out', () => {
 test('a testing network takes private addresses, loopback too', () => {
   expect(choose(['127.0.0.1', '::1'], BOTH, [], true)).toBe('127.0.0.1:9001 [::1]:9001');
   expect(choose([], [port('127.0.0.1', 5000)], [], true)).toBe('127.0.0.1:5000');
+});
+
+test('failing torrc: interfaces, then the host name, then what authorities say; public ones only', () => {
+  const inside = ['127.0.0.1', '10.0.0.3', 'fd00::1'];
+  const name = ['198.51.100.5', '2001:db9::5'];
+  const said = ['198.51.100.6', '2001:db9::6'];
+  const of = (interfaces: string[], hostName: string[], suggested: string[]) =>
+    choose([], BOTH, interfaces, false, hostName, suggested);
+  expect(of(['198.51.100.4', ...inside], name, said)).toBe('198.51.100.4:9001 [2001:db9::5]:9001');
+  expect(of(inside, name, said)).toBe('198.51.100.5:9001 [2001:db9::5]:9001');
+  expect(of(inside, ['127.0.1.1', '2001:db9::5'], said)).toBe('198.51.100.6:9001 [2001:db9::5]:9001');
+  expect(of(inside, inside, said)).toBe('198.51.100.6:9001 [2001:db9::6]:9001');
+  expect(of(inside, inside, inside)).toMatch(/no public IPv4 address/);
+  expect(choose(['198.51.100.7'], BOTH, [], false, name, said)).toBe('198.51.100.7:9001 [2001:db9::5]:9001');
+});
+
+test('each address tells whom it is known from', () => {
+  const sources = {
+    interfaces: [parseIp('198.51.100.4')!],
+    hostName: [],
+    suggested: [parseIp('2001:db9::6')!],
+  };
+  expect(choosePublishedAddress([], BOTH, sources, false)).toMatchObject({
+    ipv4Origin: 'interface',
+    ipv6Origin: 'authority',
+  });
+  expect(choosePublishedAddress(['198.51.100.7'], BOTH, sources, false).ipv4Origin).toBe('torrc');
+  expect(choosePublishedAddress([], [port('198.51.100.9', 1)], sources, false)).toMatchObject({
+    ipv4Origin: 'torrc',
+    ipv6Origin: null,
+  });
 });

@@ -11,11 +11,15 @@ const HOUR_MS = 3_600_000;
 const HERE: AddressChoice = {
   ipv4: { host: new Uint8Array([198, 51, 100, 7]), port: 9001 },
   ipv6: null,
+  ipv4Origin: 'torrc',
+  ipv6Origin: null,
   problem: null,
 };
 const NOWHERE: AddressChoice = {
   ipv4: null,
   ipv6: null,
+  ipv4Origin: null,
+  ipv6Origin: null,
   problem: { why: 'no address', line: 'Address 203.0.113.5' },
 };
 
@@ -55,7 +59,7 @@ class Bench {
   readonly requests: DirectoryRequest[] = [];
   aborted = 0;
   readonly built: { reason: string; publishedSec: number }[] = [];
-  settings: PublishSettings = { publish: true, assumeReachable: true, testing: false, address: HERE };
+  settings: PublishSettings = { publish: true, waitsFor: null, testing: false, address: HERE };
   network = { hasConsensus: true, missingRequired: '' };
   listing: { listed: boolean; stale: boolean; validAfterSec: number } | null = null;
   bytesPerSec = 0;
@@ -257,18 +261,26 @@ test('a new descriptor replaces the one that still waits for its retry', async (
   expect(bodies).toEqual(['router 1', 'router 2']);
 });
 
-test('what is missing is told in one message with all lines to write, once', async () => {
+test('what is missing is told with the line to write, once', async () => {
   const bench = new Bench();
-  bench.settings = { publish: true, assumeReachable: false, testing: false, address: NOWHERE };
+  bench.settings = {
+    publish: true,
+    waitsFor: 'nobody is known to reach us',
+    testing: false,
+    address: NOWHERE,
+  };
   bench.publisher.start();
   await bench.time.pass(HOUR_MS);
   expect(bench.requests.length).toBe(0);
   const said = bench.said('notice');
   expect(said.length).toBe(1);
   expect(said[0]).toContain('Address 203.0.113.5');
-  expect(said[0]).toContain('AssumeReachable 1');
   expect(bench.publisher.silence).toBe(said[0]!);
-  bench.settings = { ...bench.settings, assumeReachable: true, address: HERE };
+  bench.settings = { ...bench.settings, address: HERE };
+  await bench.time.pass(HOUR_MS);
+  expect(bench.requests.length).toBe(0);
+  expect(bench.said('notice').slice(1)).toEqual(['Publishing nothing yet: nobody is known to reach us.']);
+  bench.settings = { ...bench.settings, waitsFor: null };
   await bench.time.pass(60_000);
   expect(bench.requests.length).toBe(3);
 });
@@ -281,9 +293,9 @@ const FORBIDDEN: [string, (bench: Bench) => void][] = [
     },
   ],
   [
-    'AssumeReachable 0',
+    'that nobody is known to reach us',
     (bench) => {
-      bench.settings = { ...bench.settings, assumeReachable: false };
+      bench.settings = { ...bench.settings, waitsFor: 'nobody is known to reach us' };
     },
   ],
   [
@@ -332,7 +344,7 @@ test('an upload on its way is withdrawn too; what all have is not made again, an
   const bench = new Bench();
   const { settings } = bench;
   bench.publisher.start();
-  bench.settings = { ...settings, assumeReachable: false };
+  bench.settings = { ...settings, waitsFor: 'nobody is known to reach us' };
   bench.publisher.check();
   expect(bench.aborted).toBe(3);
   await settle();
@@ -340,14 +352,14 @@ test('an upload on its way is withdrawn too; what all have is not made again, an
   bench.settings = settings;
   await bench.time.pass(60_000);
   expect(bench.built.length).toBe(2);
-  bench.settings = { ...settings, assumeReachable: false };
+  bench.settings = { ...settings, waitsFor: 'nobody is known to reach us' };
   await bench.time.pass(HOUR_MS);
   bench.settings = settings;
   await bench.time.pass(HOUR_MS);
   expect(bench.built.length).toBe(2);
   const told = bench.said('notice').filter((text) => text.startsWith('Publishing nothing'));
   expect(told.length).toBe(2);
-  bench.settings = { ...settings, assumeReachable: false };
+  bench.settings = { ...settings, waitsFor: 'nobody is known to reach us' };
   await bench.time.pass(HOUR_MS);
   expect(bench.said('notice').filter((text) => text.startsWith('Publishing nothing')).length).toBe(3);
 });

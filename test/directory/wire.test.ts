@@ -138,14 +138,20 @@ test('a publisher reaches each authority once it behaves, and leaves one alone t
     if (answer === undefined) socket.end(reply('200 OK', '', { 'X-Descriptor-Not-New': 'Yes' }));
     else answer(request, socket);
   });
-  const here = { ipv4: { host: new Uint8Array([127, 0, 0, 1]), port: 1 }, ipv6: null, problem: null };
+  const here = {
+    ipv4: { host: new Uint8Array([127, 0, 0, 1]), port: 1 },
+    ipv6: null,
+    ipv4Origin: null,
+    ipv6Origin: null,
+    problem: null,
+  };
   const publisher = new Publisher({
     authorities: [willing, strict, moody].map(({ paper }) => paper.authority),
     network: { hasConsensus: false, missingRequired: '', ownListing: () => null },
     exchange: makeHttpExchange(SOCKET_TIME),
     timing: time,
     random: seededRandom(5),
-    settings: () => ({ publish: true, assumeReachable: true, testing: true, address: here }),
+    settings: () => ({ publish: true, waitsFor: null, testing: true, address: here }),
     buildDescriptor: () => ({
       descriptor: 'router x\n'.repeat(1000),
       extraInfo: 'extra-info x\n'.repeat(2000),

@@ -39,6 +39,8 @@ export const OPTIONS: WorkerOptions = {
   bindIpv4: null,
   bindIpv6: null,
   ownAddresses: [],
+  publishedHosts: [],
+  authorityIds: [],
   ipv6Extends: false,
   maxOnionQueueDelayMs: 1750,
   onionQueueCutoffMs: 5000,
@@ -166,6 +168,7 @@ export class SimWorker implements Actor {
       handshake: (config) => new StubHandshake(config),
       connect: relay.destinations.connectFor(() => this.beginBatch()),
       resolver: relay.destinations,
+      tellAddressSeen: (host, peerHost) => relay.addressesSeen.push({ host, peerHost }),
       tellOrigin: (news) => relay.originNews.push(news),
       onShelves: () => {},
       shelf: emptyShelf(new Uint8Array(20)),
@@ -249,6 +252,8 @@ export class SimRelay {
   readonly roster: Roster;
   private readonly board: Scoreboard;
   private options: WorkerOptions;
+  /** What main would be told of our address. */
+  readonly addressesSeen: { host: Uint8Array; peerHost: Uint8Array }[] = [];
   /** What main would be told of its circuits. */
   readonly originNews: OriginNews[] = [];
   private readonly relayIndex: RelayIndex;
