@@ -141,10 +141,9 @@ function roff(text: string): string {
 export function printTorrc(): string {
   const out = [
     '## A sample torrc for onionrelay. Remove the # in front of what you want to set.',
-    '## These three lines join the public network:',
+    '## These two lines join the public network:',
     '#ORPort 9001',
     '#ContactInfo you@example.org',
-    '#AssumeReachable 1',
   ];
   for (const { title, has } of SECTIONS) {
     out.push('', `## ${title}`);

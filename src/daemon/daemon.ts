@@ -8,9 +8,8 @@
 import { randomBytes } from 'node:crypto';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { isAnyIp, printEndpoint, sameIp } from '../bytes/address.ts';
+import { printEndpoint } from '../bytes/address.ts';
 import { encodeHex } from '../bytes/base.ts';
-import type { AddressChoice } from '../directory/published-address.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
 import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
@@ -25,18 +24,18 @@ import { BandwidthWatch } from './bandwidth-watch.ts';
 import { CacheSide } from './cache-side.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
 import { openDirectories, removeLeftovers } from './directories.ts';
-import { DirectorySide } from './directory-side.ts';
+import { DirectorySide, randomUnit } from './directory-side.ts';
 import { dosLimits } from './dos-limits.ts';
 import { ExitSide } from './exit-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { type DirectoryLock, lockDirectoryPatiently } from './lock-file.ts';
 import { LogWriter, logFormat, type PreparedLogs, rulesFor } from './log-writer.ts';
 import { MemoryWatch } from './memory-watch.ts';
-import { OwnAddress } from './own-address.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { type OpenPorts, openPorts } from './ports.ts';
 import { becomeUser, keepDebuggersOff, raiseFileLimit } from './privilege.ts';
 import { affectsDescriptor } from './reload.ts';
+import { SelfSide } from './self-side.ts';
 import { StateFile } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';
 import { armTestDeath, listenForTestHooks } from './test-hook.ts';
@@ -69,7 +68,7 @@ export class Daemon {
   private readonly config: DaemonConfig;
   private readonly writer = new LogWriter(`${NAME} (${COMMIT})`);
   private readonly startedMs = monotonicMs();
-  private readonly ownAddress = new OwnAddress();
+  private self!: SelfSide;
   private lock!: DirectoryLock;
   private store!: KeyStore;
   private state!: StateFile;
@@ -107,10 +106,10 @@ export class Daemon {
     try {
       this.begin();
       await this.openDirectory();
-      await this.ownAddress.resolve(this.options.addresses);
+      await this.self.resolve();
       await this.startWorkers(wallSec());
       this.cache.start(this.supervisor);
-      this.directory.start();
+      if (this.directory.start()) this.self.start();
     } catch (error) {
       if (error instanceof OperatorError && this.writer.isLasting) log.err('config', error.message);
       this.dropPidFile();
@@ -168,6 +167,7 @@ export class Daemon {
     this.directory = this.makeDirectory(rsaId);
     const { documents, network } = this.directory;
     this.cache = new CacheSide({ options: () => this.options, documents, network, ownId: rsaId });
+    this.self = this.makeSelf(rsaId);
     this.exit = this.makeExit();
     this.exit.start();
     this.keys.openOnionKeys(nowSec);
@@ -207,7 +207,9 @@ export class Daemon {
   private makeDirectory(rsaId: Uint8Array): DirectorySide {
     const host = {
       options: () => this.options,
-      address: () => this.address(),
+      address: () => this.self.published,
+      waitsFor: () => this.self.reachability.waitsFor,
+      onAddressSeen: (text: string, from: Uint8Array) => this.self.takeHeader(text, from),
       describe: (publishedSec: number) => {
         const built = this.describe(publishedSec);
         this.cache.noteOwn(built);
@@ -223,10 +225,28 @@ export class Daemon {
     return new DirectorySide(host, rsaId);
   }
 
+  private makeSelf(rsaId: Uint8Array): SelfSide {
+    const host = {
+      options: () => this.options,
+      ports: () => this.ports.advertised,
+      rsaId,
+      ed25519Id: () => this.keys.identity.ed25519Id,
+      onionKey: () => this.keys.describedOnionKeys.current.publicKey,
+      workers: this.workers,
+      supervisor: () => this.supervisor,
+      observedBytesPerSec: () => this.bandwidth.observed(this.options),
+      random: randomUnit,
+      timing: this.directory.timing,
+      onAddress: () => void this.supervisor.setOptions(this.workerOptions()),
+      onDirty: (reason: string) => this.directory.publisher.markDirty(reason),
+    };
+    return new SelfSide(host, this.directory);
+  }
+
   private makeExit(): ExitSide {
     return new ExitSide({
       options: () => this.options,
-      address: () => this.address(),
+      address: () => this.self.address,
       listened: () => this.ports.advertised.map(({ host }) => host),
       onChange: (reason) => {
         void this.supervisor.setOptions(this.workerOptions());
@@ -244,6 +264,9 @@ export class Daemon {
       onionKeys: this.keys.onionLetter(),
       onLog: (record) => this.writer.write(record),
       onDnsReport: (report) => this.exit.onReport(report),
+      onOrigin: (news) => this.self.take(news),
+      onAddressSeen: (host, peerHost) => this.self.suggest(host, peerHost),
+      onWorkerLost: (worker) => this.self.circuits.onWorkerLost(worker),
     });
     this.vitals = new VitalSigns(this.supervisor.scoreboard);
     this.memory = new MemoryWatch(this.supervisor.scoreboard, this.supervisor.memory);
@@ -263,17 +286,13 @@ export class Daemon {
   }
 
   private workerOptions(): WorkerOptions {
-    const listened = this.ports.advertised.filter(({ host }) => !isAnyIp(host)).map(({ host }) => host);
-    const { ipv4, ipv6 } = this.address();
-    const own: Uint8Array[] = [];
-    for (const host of [ipv4?.host, ipv6?.host, ...listened]) {
-      if (host !== undefined && !own.some((known) => sameIp(known, host))) own.push(host);
-    }
     const options = workerOptions(this.options, {
       generation: this.optionsGeneration++,
       lowestSeverity: this.writer.lowest,
       param: (name, fallback) => this.directory.network.param(name, fallback),
-      ownAddresses: own,
+      ownAddresses: this.self.hosts,
+      publishedHosts: this.self.publishedHosts,
+      authorityIds: this.self.authorityIds,
       ipv6Extends: this.ports.advertised.some(({ host }) => host.length === 16),
       exit: this.exit.params((name) => this.directory.network.param(name)),
       files: this.files,
@@ -282,11 +301,6 @@ export class Daemon {
       directory: this.cache.directoryOptions(),
     });
     return { ...options, ...this.testOptions };
-  }
-
-  /** Where the network shall find us. */
-  private address(): AddressChoice {
-    return this.ownAddress.choose(this.options, this.ports.advertised, this.directory.assumesIpv6);
   }
 
   private queueMemory(): number {
@@ -306,7 +320,7 @@ export class Daemon {
         options,
         identity: this.keys.identity,
         onionKeys: this.keys.describedOnionKeys,
-        address: this.address(),
+        address: this.self.published,
         uptimeSec: this.uptimeSec(),
         observedBytesPerSec: this.bandwidth.observed(options),
         histories: this.bandwidth.published(options),
@@ -330,6 +344,7 @@ export class Daemon {
       this.options.countPrivateBandwidth,
     );
     this.memory.tick(this.queueMemory());
+    this.self.tick();
     const jumpMs = noticeJump();
     if (jumpMs !== null) this.onClockJump(jumpMs, nowSec, nowMs);
     this.keys.tick(nowSec, nowMs);
@@ -371,7 +386,7 @@ export class Daemon {
 
   /** Look names up again. The publisher sees a new address by itself. */
   private async lookUpAddress(): Promise<void> {
-    await this.ownAddress.resolve(this.options.addresses);
+    await this.self.resolve();
     await this.supervisor.setOptions(this.workerOptions());
   }
 
@@ -435,7 +450,8 @@ export class Daemon {
       this.nextHeartbeatMs = monotonicMs() + options.heartbeatPeriodSec * 1000;
     }
     if (options.nickname !== before.nickname) this.writeFingerprints();
-    await this.ownAddress.resolve(options.addresses);
+    this.self.onOptions();
+    await this.self.resolve();
     this.exit.reload();
     this.cache.update();
     await this.supervisor.setOptions(this.workerOptions());
@@ -462,6 +478,7 @@ export class Daemon {
   /** End: links closed, state saved, lock released. */
   async stop(): Promise<void> {
     if (this.ticker !== null) clearInterval(this.ticker);
+    this.self.stop();
     this.directory.stop();
     this.cache.stop();
     await this.supervisor.stop();

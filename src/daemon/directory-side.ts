@@ -9,7 +9,7 @@ import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '.
 import { DirectoryCache } from '../directory/cache.ts';
 import { DocumentStore } from '../directory/document-store.ts';
 import { Fetcher } from '../directory/fetcher.ts';
-import { type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
+import { type DirectoryReply, type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
 import { Network } from '../directory/network.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
 import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
@@ -26,12 +26,22 @@ import { PROTOCOLS } from '../version.ts';
 export interface DirectoryHost {
   /** The options in force. */
   readonly options: () => RelayOptions;
+  /** As the descriptor gives it. */
   readonly address: () => AddressChoice;
+  /** Why nothing may be published yet; null: nothing is in the way. */
+  readonly waitsFor: () => string | null;
+  /** The server at `from` says that it sees us at this address. */
+  readonly onAddressSeen: (text: string, from: Uint8Array) => void;
   readonly describe: (publishedSec: number) => BuiltDescriptor;
   readonly observedBytesPerSec: () => number;
   readonly uptimeSec: () => number;
   /** What workers look relays up in: at the start, and when a consensus comes into force. */
   readonly onConsensus: (index: RelayIndexBlock) => void;
+}
+
+/** Uniform in [0, 1), from the system's randomness. */
+export function randomUnit(): number {
+  return randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
 }
 
 /** Directory documents in and out. One per process. */
@@ -44,8 +54,10 @@ export class DirectorySide {
   readonly traffic = new WireTraffic();
   private readonly host: DirectoryHost;
   private readonly fetcher: Fetcher;
-  private readonly authorities: readonly DirectoryAuthority[];
-  private readonly timing = systemTiming();
+  readonly authorities: readonly DirectoryAuthority[];
+  readonly timing = systemTiming();
+  /** Descriptors and microdescriptors. */
+  readonly documents: DocumentStore;
 
   /**
    * Load what is cached.
@@ -63,8 +75,7 @@ export class DirectorySide {
     cache.load(network);
     this.documents = new DocumentStore({ network, timing, directory: options.cacheDirectory });
     this.documents.load();
-    const random = (): number => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
-    const shared = { authorities, network, exchange: this.exchange(), timing, random };
+    const shared = { authorities, network, exchange: this.exchange(), timing, random: randomUnit };
     this.publisher = new Publisher({
       ...shared,
       settings: () => this.settings(),
@@ -89,7 +100,7 @@ export class DirectorySide {
     return {
       // A bridge must never be given to the authorities of the public network.
       publish: options.publishServerDescriptor === 'v3',
-      assumeReachable: options.assumeReachable,
+      waitsFor: this.host.waitsFor(),
       testing: options.testingTorNetwork,
       address: this.host.address(),
     };
@@ -99,12 +110,19 @@ export class DirectorySide {
   private exchange(): Exchange {
     return (request) => {
       const { ipv4 } = this.host.options().outboundBindAddress.any;
-      return makeHttpExchange(this.timing, ipv4 === null ? null : ipv4.join('.'), this.traffic)(request);
+      const local = ipv4 === null ? null : ipv4.join('.');
+      const pending = makeHttpExchange(this.timing, local, this.traffic)(request);
+      const tell = ({ headers }: DirectoryReply): void => {
+        const seen = headers['x-your-address-is'];
+        if (seen !== undefined) this.host.onAddressSeen(seen, request.endpoint.host);
+      };
+      pending.reply.then(tell, () => {});
+      return pending;
     };
   }
 
-  /** Begin to fetch and publish, unless torrc says to keep to ourselves. */
-  start(): void {
+  /** Begin to fetch and publish, unless torrc says to keep to ourselves. Returns whether we did. */
+  start(): boolean {
     const { network, host } = this;
     network.onConsensus((_flavour, consensus) => {
       host.onConsensus(indexOf(consensus, this.authorities));
@@ -114,13 +132,14 @@ export class DirectorySide {
     const options = host.options();
     if (options.disableNetwork) {
       log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
-      return;
+      return false;
     }
     // A local relay that nobody configured talks to no one.
     const isLocal = options.orPorts.every(({ where }) => where === 'default');
-    if (options.dirAuthorities.length === 0 && isLocal) return;
+    if (options.dirAuthorities.length === 0 && isLocal) return false;
     this.fetcher.start();
     this.publisher.start();
+    return true;
   }
 
   /** Publish no more; go on knowing the network. */
@@ -132,11 +151,6 @@ export class DirectorySide {
   stop(): void {
     this.fetcher.stop();
     this.publisher.stop();
-  }
-
-  /** Whether the consensus says that relays may take their IPv6 port for reachable. */
-  get assumesIpv6(): boolean {
-    return this.network.param('assume-reachable') === 1 || this.network.param('assume-reachable-ipv6') === 1;
   }
 
   /** How long onion keys live. */

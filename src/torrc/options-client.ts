@@ -64,14 +64,14 @@ DormantTimeoutDisabledByIdleStreams | boolean | 1 | client
   Do not sleep while streams are open.
 DormantTimeoutEnabled | boolean | 1 | client
   Sleep when idle.
-EnforceDistinctSubnets | boolean | 1 | client | 0
+EnforceDistinctSubnets | boolean | 1 | acts | 0
   Never use two relays of one subnet in a circuit.
 EntryNodes | routers | - | client
   Relays to enter the network through.
 ExcludeExitNodes | routers | - | client
   Relays never to exit from.
-ExcludeNodes | routers | - | client
-  Relays never to use.
+ExcludeNodes | routers | - | acts
+  Relays that circuits of our own never go through.
 ExitNodes | routers | - | client
   Relays to exit from.
 FascistFirewall | boolean | 0 | client

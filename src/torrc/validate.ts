@@ -45,8 +45,7 @@ export interface BuiltOptions {
 const HEARTBEAT_LEAST_SEC = 30 * 60;
 
 const LOCAL_RELAY = 'this is a local relay, which listens on loopback only and publishes nothing';
-const JOINING =
-  'join the public network: "ORPort 9001", "ContactInfo you@example.org" and "AssumeReachable 1"';
+const JOINING = 'join the public network: "ORPort 9001" and "ContactInfo you@example.org"';
 
 /**
  * Build the options of a relay.
@@ -97,8 +96,8 @@ export function buildOptions(configuration: Configuration): BuiltOptions {
 /** With no torrc at all, or with one that says nothing of ORPort. */
 function localNote(torrcName: string | null): string {
   return torrcName === null
-    ? `No torrc: ${LOCAL_RELAY}. These three lines in a torrc ${JOINING}`
-    : `${torrcName}: ORPort is not set: ${LOCAL_RELAY}. These three lines ${JOINING}`;
+    ? `No torrc: ${LOCAL_RELAY}. These two lines in a torrc ${JOINING}`
+    : `${torrcName}: ORPort is not set: ${LOCAL_RELAY}. These two lines ${JOINING}`;
 }
 
 function localOrPort(): OrPort {

@@ -107,11 +107,10 @@ export class Loop {
    */
   constructor(
     letter: StartLetter,
-    tellOrigin: (news: OriginNews) => void,
+    tell: LoopTells,
     onShelves: (oldest: number) => void,
     tellDns: (report: DnsReport) => void,
   ) {
-  constructor(letter: StartLetter, tell: LoopTells, onShelves: (oldest: number) => void) {
     this.worker = letter.worker;
     const { shared, worker } = letter;
     const random = new RandomPool();

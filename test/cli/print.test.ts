@@ -18,7 +18,7 @@ test('the sample torrc reads as no configuration, and as one with every default 
   expect(parseTorrc(sample, 'torrc', () => 'none')).toEqual([]);
   const written = sample
     .split('\n')
-    .filter((line) => /^#[A-Za-z_]+ ./.test(line) && !/^#(ORPort|ContactInfo|AssumeReachable) /.test(line))
+    .filter((line) => /^#[A-Za-z_]+ ./.test(line) && !/^#(ORPort|ContactInfo) /.test(line))
     .map((line) => line.slice(1));
   const lines = parseTorrc(written.join('\n'), 'torrc', () => 'none');
   const { options, warnings } = buildOptions({ layers: [lines], torrcName: 'torrc', home: '/root' });

@@ -162,11 +162,16 @@ class Relay {
     const cache = new DirectoryCache(this.cacheDirectory);
     this.fetcher = new Fetcher({ ...common, network: this.network, cache, testing: true });
     const ports = [{ host: LOOPBACK, port: 9, advertise: true }];
-    const address = choosePublishedAddress(['127.0.0.1'], ports, [], true);
+    const address = choosePublishedAddress(
+      ['127.0.0.1'],
+      ports,
+      { interfaces: [], hostName: [], suggested: [] },
+      true,
+    );
     this.publisher = new Publisher({
       ...common,
       network: this.network,
-      settings: () => ({ publish: true, assumeReachable: true, testing: true, address }),
+      settings: () => ({ publish: true, waitsFor: null, testing: true, address }),
       buildDescriptor: (_reason, publishedSec) => this.#build(publishedSec + this.publishedOffsetSec),
       observedBytesPerSec: () => 0,
       uptimeSec: () => 1,

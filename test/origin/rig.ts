@@ -19,6 +19,7 @@ import { World } from '../sim/world.ts';
 const OUR_HOST = Uint8Array.of(198, 51, 100, 1);
 const MIDDLE_HOST = Uint8Array.of(198, 51, 100, 2);
 const END_HOST = Uint8Array.of(198, 51, 100, 3);
+const OTHER_HOST = Uint8Array.of(198, 51, 100, 4);
 const TIMEOUT_MS = 60_000;
 
 /** Writes down what a circuit tells. */
@@ -68,10 +69,13 @@ export class OriginRig {
   readonly ours: SimRelay;
   readonly middle: SimRelay;
   readonly end: Terminal;
+  /** Another relay like the middle. */
+  readonly other: SimRelay;
 
   constructor({ workers = 1, options = {} }: OriginRigOptions = {}) {
     this.ours = new SimRelay(this.world, { host: OUR_HOST, workers, options });
     this.middle = new SimRelay(this.world, { host: MIDDLE_HOST });
+    this.other = new SimRelay(this.world, { host: OTHER_HOST });
     this.end = new Terminal(this.world, END_HOST);
     this.world.settle();
   }
@@ -92,6 +96,15 @@ export class OriginRig {
       ntorV3: true,
       ...changed,
     };
+  }
+
+  /** A path through two relays to ourselves. */
+  toOurselves(): OriginHop[] {
+    const [own, other] = [this.ours, this.other].map(({ rsaId, ed25519Id, onionKey, host, port }) => ({
+      ...hopOf({ rsaId, ed25519Id, onionKey: onionKey.publicKey, host, port }),
+      ntorV3: true,
+    }));
+    return [this.middleHop(), other!, own!];
   }
 
   endHop(changed: Partial<OriginHop> = {}): OriginHop {

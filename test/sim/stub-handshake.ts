@@ -62,7 +62,8 @@ export class StubHandshake {
       peer: all[0] !== CLIENT ? { rsaId: all.slice(2, 22), ed25519Id: all.slice(22, 54) } : null,
       weAuthenticated: true,
       peerAddresses: [this.config.peerAddress],
-      ourAddressSeen: null,
+      // An honest peer dialled what we tell to be ours.
+      ourAddressSeen: this.config.ownAddresses[0] ?? null,
       clockSkewSec: all[0] === SKEWED_RELAY ? SKEW_SEC : null,
     };
     const { expected } = this.config;

@@ -14,7 +14,7 @@ describe('buildOptions', () => {
     const { options, notes, warnings } = buildOptions({ layers: [], torrcName: null, home: '/home/relay' });
     expect(warnings).toEqual([]);
     expect(notes).toHaveLength(1);
-    expect(notes[0]).toContain('"ORPort 9001", "ContactInfo you@example.org" and "AssumeReachable 1"');
+    expect(notes[0]).toContain('"ORPort 9001" and "ContactInfo you@example.org"');
     expect(options).toMatchObject({
       nickname: 'Unnamed',
       contactInfo: null,
