@@ -23,7 +23,7 @@ import { COMMIT, VERSION } from '../version.ts';
 import { BandwidthWatch } from './bandwidth-watch.ts';
 import { CacheSide } from './cache-side.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
-import { openDirectories, removeLeftovers } from './directories.ts';
+import { openDirectories, removeLeftovers, renewFingerprints } from './directories.ts';
 import { DirectorySide, randomUnit } from './directory-side.ts';
 import { dosLimits } from './dos-limits.ts';
 import { ExitSide } from './exit-side.ts';
@@ -449,7 +449,8 @@ export class Daemon {
     if (options.heartbeatPeriodSec !== before.heartbeatPeriodSec) {
       this.nextHeartbeatMs = monotonicMs() + options.heartbeatPeriodSec * 1000;
     }
-    if (options.nickname !== before.nickname) this.writeFingerprints();
+    if (options.nickname !== before.nickname)
+      renewFingerprints(options, store, this.keys.identity, warnOfFiles);
     this.self.onOptions();
     await this.self.resolve();
     this.exit.reload();
@@ -457,16 +458,6 @@ export class Daemon {
     await this.supervisor.setOptions(this.workerOptions());
     await this.keys.adopt(options, store, identity, nowSec, monotonicMs());
     if (changes.some(affectsDescriptor)) this.directory.publisher.markDirty('config change');
-  }
-
-  /** The files are for the operator: one that cannot be written is no reason to stop. */
-  private writeFingerprints(): void {
-    try {
-      writeFingerprintFiles(this.store, this.options.nickname, this.keys.identity, this.options.bridgeRelay);
-    } catch (error) {
-      if (!(error instanceof OperatorError)) throw error;
-      log.warn('fs', error.message);
-    }
   }
 
   /** Take no new connections and circuits; carry the rest on. */

@@ -8,8 +8,14 @@ import {
   FINGERPRINT_ED25519_FILE,
   FINGERPRINT_FILE,
   HASHED_FINGERPRINT_FILE,
+  writeFingerprintFiles,
 } from '../keys/fingerprint-file.ts';
-import { MASTER_PUBLIC_FILE, MASTER_SECRET_FILE, RSA_IDENTITY_FILE } from '../keys/identity.ts';
+import {
+  MASTER_PUBLIC_FILE,
+  MASTER_SECRET_FILE,
+  type RelayIdentity,
+  RSA_IDENTITY_FILE,
+} from '../keys/identity.ts';
 import { ensureDirectory, type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { LEGACY_ONION_KEY_FILE, ONION_KEY_FILE } from '../keys/onion-key.ts';
 import { SIGNING_CERT_FILE, SIGNING_SECRET_FILE } from '../keys/signing-key.ts';
@@ -65,6 +71,21 @@ export function removeLeftovers(options: RelayOptions, store: KeyStore): void {
   ];
   for (const path of removed)
     log.info('fs', `Removed ${path}: it was being written when this relay was killed.`);
+}
+
+/** Write the fingerprint files anew. They are for the operator: one that cannot be written is no reason to stop. */
+export function renewFingerprints(
+  options: RelayOptions,
+  store: KeyStore,
+  identity: RelayIdentity,
+  warn: (text: string) => void,
+): void {
+  try {
+    writeFingerprintFiles(store, options.nickname, identity, options.bridgeRelay);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    warn(error.message);
+  }
 }
 
 function placed<T>(options: RelayOptions, open: () => T): T {

@@ -56,8 +56,6 @@ export class DirectorySide {
   private readonly fetcher: Fetcher;
   readonly authorities: readonly DirectoryAuthority[];
   readonly timing = systemTiming();
-  /** Descriptors and microdescriptors. */
-  readonly documents: DocumentStore;
 
   /**
    * Load what is cached.

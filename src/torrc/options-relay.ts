@@ -27,7 +27,7 @@ AlternateDirAuthority | lines | - | later
 __AlwaysCongestionControl | boolean | 0 | later
   Negotiate congestion control on every circuit of our own.
 AssumeReachable | boolean | 0 | acts
-  Publish without first proving that the ORPort can be reached from outside.
+  Publish without first testing whether others can reach the ORPort.
 AssumeReachableIPv6 | auto-boolean | auto | acts
   Like AssumeReachable for the IPv6 ORPort alone; auto follows AssumeReachable.
 AvoidDiskWrites | boolean | 0 | later
