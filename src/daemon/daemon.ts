@@ -24,7 +24,7 @@ import { BandwidthWatch } from './bandwidth-watch.ts';
 import { CacheSide } from './cache-side.ts';
 import { buildDescriptor } from './descriptor-builder.ts';
 import { openDirectories, removeLeftovers, renewFingerprints } from './directories.ts';
-import { DirectorySide, randomUnit } from './directory-side.ts';
+import { DirectorySide } from './directory-side.ts';
 import { dosLimits } from './dos-limits.ts';
 import { ExitSide } from './exit-side.ts';
 import { KeyKeeper } from './key-keeper.ts';
@@ -137,8 +137,8 @@ export class Daemon {
     setSafeLogging(options.safeLogging);
     log.notice('general', `${NAME} (${COMMIT}) starting with ${this.workers} worker(s).`);
     for (const text of config.warnings) log.warn('config', text);
-    for (const text of [...config.notes, ...this.ports.notes, ...this.dirPorts.notes])
-      log.notice('config', text);
+    const notes = [...config.notes, ...this.ports.notes, ...this.dirPorts.notes];
+    for (const text of notes) log.notice('config', text);
     this.files = raiseFileLimit(FILES_WANTED) ?? this.files;
   }
 
@@ -155,7 +155,7 @@ export class Daemon {
         store: this.store,
         state: this.state,
         onionParams: () => this.directory.onionParams(),
-        random,
+        random: (n) => new Uint8Array(randomBytes(n)),
         onDirty: (reason) => this.directory.publisher.markDirty(reason),
         onRotated: () => void this.state.saveIfDue(wallSec(), NAME),
         onExpired: (error) => this.onFatal(error),
@@ -167,7 +167,7 @@ export class Daemon {
     this.directory = this.makeDirectory(rsaId);
     const { documents, network } = this.directory;
     this.cache = new CacheSide({ options: () => this.options, documents, network, ownId: rsaId });
-    this.self = this.makeSelf(rsaId);
+    this.self = this.makeSelf();
     this.exit = this.makeExit();
     this.exit.start();
     this.keys.openOnionKeys(nowSec);
@@ -225,20 +225,15 @@ export class Daemon {
     return new DirectorySide(host, rsaId);
   }
 
-  private makeSelf(rsaId: Uint8Array): SelfSide {
+  private makeSelf(): SelfSide {
     const host = {
       options: () => this.options,
       ports: () => this.ports.advertised,
-      rsaId,
-      ed25519Id: () => this.keys.identity.ed25519Id,
-      onionKey: () => this.keys.describedOnionKeys.current.publicKey,
+      keys: this.keys,
       workers: this.workers,
       supervisor: () => this.supervisor,
       observedBytesPerSec: () => this.bandwidth.observed(this.options),
-      random: randomUnit,
-      timing: this.directory.timing,
       onAddress: () => void this.supervisor.setOptions(this.workerOptions()),
-      onDirty: (reason: string) => this.directory.publisher.markDirty(reason),
     };
     return new SelfSide(host, this.directory);
   }
@@ -494,10 +489,6 @@ export class Daemon {
     if (this.hasPidFile && this.options.pidFile !== null) removePidFile(this.options.pidFile);
     this.hasPidFile = false;
   }
-}
-
-function random(n: number): Uint8Array {
-  return new Uint8Array(randomBytes(n));
 }
 
 function warnOfFiles(text: string): void {

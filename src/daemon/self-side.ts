@@ -15,12 +15,15 @@ import { OriginClient } from '../directory/origin-client.ts';
 import { PathChooser } from '../directory/path.ts';
 import type { Kin } from '../directory/path-node.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
-import type { RandomUnit, Timing } from '../directory/timing.ts';
+import type { Publisher } from '../directory/publisher.ts';
+import type { Timing } from '../directory/timing.ts';
 import { Tunnels } from '../directory/tunnel-exchange.ts';
 import { log } from '../log.ts';
 import type { OriginHop, OriginNews } from '../shm/origin-letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
+import { randomUnit } from './directory-side.ts';
+import type { KeyKeeper } from './key-keeper.ts';
 import { OwnAddress } from './own-address.ts';
 import type { AdvertisedOrPort } from './ports.ts';
 import { type Family, Reachability } from './reachability.ts';
@@ -31,6 +34,8 @@ export interface DirectoryView {
   readonly authorities: readonly DirectoryAuthority[];
   readonly network: Pick<Network, 'consensus' | 'param'>;
   readonly documents: Pick<DocumentStore, 'microdescriptors' | 'onChange'>;
+  readonly publisher: Pick<Publisher, 'markDirty'>;
+  readonly timing: Timing;
 }
 
 /** What the self side asks of the daemon. */
@@ -38,19 +43,12 @@ export interface SelfHost {
   /** The options in force. */
   readonly options: () => RelayOptions;
   readonly ports: () => readonly AdvertisedOrPort[];
-  readonly rsaId: Uint8Array;
-  readonly ed25519Id: () => Uint8Array;
-  /** Our current ntor onion key. */
-  readonly onionKey: () => Uint8Array;
+  readonly keys: Pick<KeyKeeper, 'identity' | 'describedOnionKeys'>;
   readonly workers: number;
   readonly supervisor: () => Pick<Supervisor, 'scoreboard' | 'postOrigin'>;
   readonly observedBytesPerSec: () => number;
-  readonly random: RandomUnit;
-  readonly timing: Timing;
   /** Workers need new options. */
   readonly onAddress: () => void;
-  /** A new descriptor is due, or publishing must be looked at again. */
-  readonly onDirty: (reason: string) => void;
 }
 
 const MINUTE_MS = 60_000;
@@ -81,16 +79,16 @@ export class SelfSide {
     this.circuits = new OriginClient(host.workers, (worker, order) =>
       host.supervisor().postOrigin(worker, order),
     );
-    this.tunnels = new Tunnels(this.circuits, host.timing);
+    this.tunnels = new Tunnels(this.circuits, directory.timing);
     this.known = this.address;
     this.reachability = new Reachability({
-      nowMs: () => host.timing.nowMs(),
+      nowMs: () => directory.timing.nowMs(),
       client: this.circuits,
       settings: () => this.settings(),
       address: () => this.address,
       reachedCount: (family) => this.reachedCount(family),
       pathTo: (family) => this.pathTo(family),
-      onChange: host.onDirty,
+      onChange: (why) => directory.publisher.markDirty(why),
     });
     directory.documents.onChange((kind) => {
       if (kind !== 'microdesc' && kind !== 'microdescriptors') return;
@@ -176,7 +174,7 @@ export class SelfSide {
   tick(): void {
     if (!this.running) return;
     this.reachability.tick();
-    const nowMs = this.host.timing.nowMs();
+    const nowMs = this.directory.timing.nowMs();
     if (nowMs < this.nextLookMs) return;
     this.nextLookMs = nowMs + MINUTE_MS;
     this.lookAtAddress();
@@ -194,7 +192,7 @@ export class SelfSide {
     this.chooser = null;
     this.host.onAddress();
     this.reachability.reset();
-    this.host.onDirty('IP address changed');
+    this.directory.publisher.markDirty('IP address changed');
   }
 
   /** While we do not know our address: a link to an authority, whose NETINFO tells where it sees us. */
@@ -202,7 +200,7 @@ export class SelfSide {
     if (this.known.problem === null || nowMs < this.nextLearnMs) return;
     const { authorities } = this.directory;
     const askable = authorities.filter(({ orPort }) => orPort !== 0);
-    const authority = askable[Math.floor(this.host.random() * askable.length)];
+    const authority = askable[Math.floor(randomUnit() * askable.length)];
     if (authority === undefined) return;
     this.nextLearnMs = nowMs + LEARN_MS;
     log.info('general', `Asking authority ${authority.nickname} at which address it sees us.`);
@@ -243,7 +241,7 @@ export class SelfSide {
           own: this.kin(),
           isExcluded: (node) => excluded.has(node),
         },
-        this.host.random,
+        randomUnit,
       );
     }
     return this.chooser.knownShare < KNOWN_SHARE_LEAST ? null : this.chooser;
@@ -258,7 +256,7 @@ export class SelfSide {
     const { nickname, values } = this.host.options();
     const { ipv4, ipv6 } = this.address;
     return {
-      fingerprint: encodeHex(this.host.rsaId).toUpperCase(),
+      fingerprint: encodeHex(this.host.keys.identity.rsaId).toUpperCase(),
       nickname,
       ipv4: ipv4?.host ?? null,
       ipv6: ipv6?.host ?? null,
@@ -270,10 +268,11 @@ export class SelfSide {
   private pathTo(family: Family): OriginHop[] | null {
     const endpoint = this.address[family];
     if (endpoint === null) return null;
+    const { identity, describedOnionKeys } = this.host.keys;
     const hop: OriginHop = {
-      rsaId: this.host.rsaId,
-      ed25519Id: this.host.ed25519Id(),
-      onionKey: this.host.onionKey(),
+      rsaId: identity.rsaId,
+      ed25519Id: identity.ed25519Id,
+      onionKey: describedOnionKeys.current.publicKey,
       ipv4: family === 'ipv4' ? endpoint : null,
       ipv6: family === 'ipv6' ? endpoint : null,
       ntorV3: true,

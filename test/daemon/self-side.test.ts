@@ -1,6 +1,7 @@
 /** What we know of ourselves, wired: addresses that come and change, circuits to ourselves, whom paths leave out. */
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { parseIp, printEndpoint } from '../../src/bytes/address.ts';
+import type { KeyKeeper } from '../../src/daemon/key-keeper.ts';
 import { type DirectoryView, SelfSide } from '../../src/daemon/self-side.ts';
 import { parseDirAuthority } from '../../src/directory/authority.ts';
 import type { DocumentListener } from '../../src/directory/document-store.ts';
@@ -10,7 +11,7 @@ import type { OriginOrder } from '../../src/shm/origin-letter.ts';
 import { Counter, Scoreboard } from '../../src/shm/scoreboard.ts';
 import type { RelayOptions } from '../../src/torrc/relay-options.ts';
 import { fingerprintOf, type MadeRelay, makeConsensus } from '../directory/path-network.ts';
-import { seededRandom, VirtualTime } from '../directory/virtual-time.ts';
+import { VirtualTime } from '../directory/virtual-time.ts';
 
 const said: string[] = [];
 
@@ -57,6 +58,8 @@ class Bench {
         consensus: () => makeConsensus(this.relays).consensus,
         param: (name: Parameters<DirectoryView['network']['param']>[0]) => paramValue(NO_PARAMS, name),
       },
+      publisher: { markDirty: (reason: string) => this.dirty.push(reason) },
+      timing: this.time,
       documents: {
         microdescriptors: { get: (digest: Uint8Array) => makeConsensus(this.relays).factsOf(digest) },
         onChange: (listener: DocumentListener) => {
@@ -68,9 +71,10 @@ class Bench {
       {
         options: () => this.options as unknown as RelayOptions,
         ports: () => [{ host: parseIp('0.0.0.0')!, port: 9001, advertise: true }],
-        rsaId: Buffer.from(fingerprintOf(1), 'hex'),
-        ed25519Id: () => new Uint8Array(32).fill(5),
-        onionKey: () => new Uint8Array(32).fill(6),
+        keys: {
+          identity: { rsaId: Buffer.from(fingerprintOf(1), 'hex'), ed25519Id: new Uint8Array(32).fill(5) },
+          describedOnionKeys: { current: { publicKey: new Uint8Array(32).fill(6) } },
+        } as unknown as KeyKeeper,
         workers: 1,
         supervisor: () => ({
           scoreboard: this.scoreboard,
@@ -80,12 +84,9 @@ class Bench {
           },
         }),
         observedBytesPerSec: () => 1_000_000,
-        random: seededRandom(1),
-        timing: this.time,
         onAddress: () => {
           this.renewed++;
         },
-        onDirty: (reason: string) => this.dirty.push(reason),
       },
       directory as unknown as DirectoryView,
     );
