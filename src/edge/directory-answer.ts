@@ -145,18 +145,14 @@ function succeed(
 ): DirectoryAnswer {
   const { nowSec } = context;
   const address = reportedAddress(context);
-  const lines = [
-    'HTTP/1.0 200 OK',
-    `Date: ${printDate(nowSec)}`,
-    `Content-Type: ${type}`,
-    ...(address === null ? [] : [`X-Your-Address-Is: ${address}`]),
-    `Content-Encoding: ${ENCODING_HEADERS[encoding]}`,
-    ...(length === undefined ? [] : [`Content-Length: ${length}`]),
-    lifetimeSec > 0 ? `Expires: ${printDate(nowSec + lifetimeSec)}` : 'Pragma: no-cache',
-    ...(vary ? ['Vary: X-Or-Diff-From-Consensus'] : []),
-  ];
+  let head = `HTTP/1.0 200 OK\r\nDate: ${printDate(nowSec)}\r\nContent-Type: ${type}\r\n`;
+  if (address !== null) head += `X-Your-Address-Is: ${address}\r\n`;
+  head += `Content-Encoding: ${ENCODING_HEADERS[encoding]}\r\n`;
+  if (length !== undefined) head += `Content-Length: ${length}\r\n`;
+  head += lifetimeSec > 0 ? `Expires: ${printDate(nowSec + lifetimeSec)}\r\n` : 'Pragma: no-cache\r\n';
+  if (vary) head += 'Vary: X-Or-Diff-From-Consensus\r\n';
   context.count(Counter.directory_answered);
-  return { status: 200, head: `${lines.join('\r\n')}\r\n\r\n`, content, isNetworkStatus };
+  return { status: 200, head: `${head}\r\n`, content, isNetworkStatus };
 }
 
 /** What the asking side is told of its own address: nothing if it is a neighbour's or a private one. */

@@ -14,7 +14,6 @@ import {
   createZstdCompress,
   deflateSync,
   gzipSync,
-  zstdCompressSync,
 } from 'node:zlib';
 import { assert } from '../fault.ts';
 import type { Shelf } from '../shm/shelf.ts';
@@ -81,7 +80,7 @@ export class RunBody implements AnswerBody {
       const source = this.shelf.segment(run[document]!);
       const from = run[document + 1]! + this.done;
       const part = Math.min(max - copied, run[document + 2]! - this.done);
-      bytes.set(source.subarray(from, from + part), at + copied);
+      source.copy(bytes, at + copied, from, from + part);
       copied += part;
       this.done += part;
       if (this.done < run[document + 2]!) break;
@@ -152,9 +151,8 @@ export function compressAtOnce(shelf: Shelf, run: Uint32Array, encoding: Compres
   const length = source.pull(scratch, 0, scratch.length);
   assert(source.isDone, 'only short runs are compressed at once');
   const text = scratch.subarray(0, length);
-  if (encoding === 'zstd') {
-    return zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL } });
-  }
+  // Half the cost of the same call of node:zlib.
+  if (encoding === 'zstd') return Bun.zstdCompressSync(text, { level: ZSTD_LEVEL });
   return encoding === 'gzip'
     ? gzipSync(text, { level: ZLIB_LEVEL })
     : deflateSync(text, { level: ZLIB_LEVEL });

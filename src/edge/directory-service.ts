@@ -96,7 +96,7 @@ export class Reply {
   pull(bytes: Uint8Array, at: number, max: number): number {
     let copied = Math.min(max, this.head.length - this.headDone);
     if (copied > 0) {
-      bytes.set(this.head.subarray(this.headDone, this.headDone + copied), at);
+      this.head.copy(bytes, at, this.headDone, this.headDone + copied);
       this.headDone += copied;
     }
     const { body } = this;

@@ -56,7 +56,7 @@ export class RequestReader {
    */
   push(data: Uint8Array): ReceivedRequest | null {
     if (this.#head !== null) this.#takeBody(data);
-    else {
+    else if (!this.#takeWholeHead(data)) {
       this.#append(data);
       const end = this.#findHeadEnd();
       if (end < 0) return null;
@@ -65,6 +65,19 @@ export class RequestReader {
     if (this.#bodyBytes >= BODY_BYTES_MAX) throw new Malformed(NOUN, 'body is too long');
     if (this.#bodyBytes < this.#bodyExpected) return null;
     return { head: this.#head!, body: this.#body() };
+  }
+
+  /** Most requests come in one piece, whose head need not be copied. */
+  #takeWholeHead(data: Uint8Array): boolean {
+    if (this.#length > 0) return false;
+    const piece = Buffer.from(data.buffer, data.byteOffset, data.length);
+    const found = piece.indexOf(HEAD_END);
+    const end = found + HEAD_END.length;
+    if (found < 0 || end >= REQUEST_HEAD_BYTES_MAX) return false;
+    this.#head = piece.toString('latin1', 0, end);
+    this.#bodyExpected = contentLength(this.#head);
+    if (end < data.length) this.#takeBody(data.subarray(end));
+    return true;
   }
 
   #append(data: Uint8Array): void {
@@ -222,17 +235,14 @@ function readUrl(head: string): string | null {
 
 /** Give the value of the first header of this name, which ends at the next carriage return; null when there is none. */
 function header(head: string, name: string): string | null {
+  const lower = head.toLowerCase();
   const start = `${name}: `.toLowerCase();
-  for (let at = 0; ; ) {
-    if (head.slice(at, at + start.length).toLowerCase() === start) {
-      const value = at + start.length;
-      const end = head.indexOf('\r', value);
-      return end < 0 ? head.slice(value) : head.slice(value, end);
-    }
-    const feed = head.indexOf('\n', at);
-    if (feed < 0) return null;
-    at = feed + 1;
-  }
+  // The first line may be one, too.
+  const found = lower.startsWith(start) ? 0 : lower.indexOf(`\n${start}`) + 1;
+  if (found === 0 && !lower.startsWith(start)) return null;
+  const value = found + start.length;
+  const end = head.indexOf('\r', value);
+  return end < 0 ? head.slice(value) : head.slice(value, end);
 }
 
 function readPost(url: string): DirectoryQuery {

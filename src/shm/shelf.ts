@@ -180,14 +180,14 @@ export class Shelf {
   readonly ownId: Uint8Array;
   /** Bytes of all segments and tables, those that other generations share included. */
   readonly heldBytes: number;
-  private readonly segments: readonly (Uint8Array | null)[];
+  private readonly segments: readonly (Buffer | null)[];
   private readonly tables: Readonly<Record<ShelfTableName, ShelfTable>>;
   private readonly consensuses: readonly ShelvedConsensus[];
 
   constructor(block: ShelfBlock) {
     this.generation = block.generation;
     this.ownId = block.ownId;
-    this.segments = block.segments.map((segment) => (segment === null ? null : new Uint8Array(segment)));
+    this.segments = block.segments.map((segment) => (segment === null ? null : Buffer.from(segment)));
     this.consensuses = block.consensuses;
     const tables: Partial<Record<ShelfTableName, ShelfTable>> = {};
     let bytes = 0;
@@ -210,7 +210,7 @@ export class Shelf {
   }
 
   /** Bytes of a segment; a view of shared memory, not to be written. */
-  segment(number: number): Uint8Array {
+  segment(number: number): Buffer {
     const segment = this.segments[number];
     assert(segment !== null && segment !== undefined, 'shelf: an extent of a segment that is not there');
     return segment;

@@ -1,0 +1,412 @@
+/**
+ * Ours as directory cache and directory guard of a private network of C tor.
+ *
+ * The network: three C tor authorities, a C tor cache with a DirPort, a C tor relay and exit, ours with a DirPort and
+ * two workers, and a C tor client that can reach nobody but ours. The tests run in this order on one network.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { encodeHex } from '../../src/bytes/base.ts';
+import { parseConsensus } from '../../src/netdoc/consensus.ts';
+import { signedSha3 } from '../../src/netdoc/consensus-diff.ts';
+import { parseServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
+import { type Answered, takeApart } from '../edge/directory-desk.ts';
+import { askDirPort, DirectoryLink, type RawAnswer } from './begin-dir.ts';
+import { warningsAgainst } from './c-tor-warnings.ts';
+import { findEntry } from './consensus-entry.ts';
+import type { ControlPort } from './control-port.ts';
+import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
+import { download, expectedTransfer, PayloadServer } from './socks.ts';
+
+const WAIT_MS = 200_000;
+const DEADLINE_MS = 420_000;
+const SAMPLE_BYTES = 1_000_000;
+const CONSENSUS = '/tor/status-vote/current/consensus';
+const PAGE = '<html><body>This is a Tor relay.</body></html>\n';
+const RELAYS = 7;
+
+const cacheLines: string[] = ['DownloadExtraInfo 1'];
+const oursLines: string[] = ['DownloadExtraInfo 1'];
+const PLANS: NodePlan[] = [
+  ...['auth1', 'auth2', 'auth3'].map((name) => ({ name, software: 'tor', role: 'authority' }) as const),
+  { name: 'cache', software: 'tor', role: 'relay', torrc: cacheLines },
+  { name: 'relay1', software: 'tor', role: 'relay' },
+  { name: 'exit1', software: 'tor', role: 'exit' },
+  { name: 'ours', software: 'onionrelay', role: 'relay', torrc: oursLines },
+  { name: 'client', software: 'tor', role: 'client', late: true },
+];
+
+describe.skipIf(!needsCTor('test/net/directory-guard'))('a directory cache among C tors', () => {
+  let net: Network;
+  let server: PayloadServer;
+  let client: ControlPort;
+  const links: DirectoryLink[] = [];
+
+  beforeAll(async () => {
+    server = new PayloadServer();
+    net = new Network(PLANS);
+    const page = join(net.directory, 'page.html');
+    writeFileSync(page, PAGE);
+    for (const [name, lines] of [
+      ['cache', cacheLines],
+      ['ours', oursLines],
+    ] as const) {
+      lines.push(`DirPort 127.0.0.1:${net.node(name).dirPort}`, `DirPortFrontPage ${page}`);
+    }
+    await net.start();
+    await waitUntil('ours to be V2Dir and Guard', WAIT_MS, async () => {
+      for (const node of net.nodes) node.assertRuns();
+      const fingerprint = net.node('ours').fingerprint();
+      const entry = fingerprint === null ? null : findEntry(await net.consensus('auth1'), fingerprint);
+      return entry !== null && ['V2Dir', 'Guard', 'Running'].every((flag) => entry.flags.includes(flag));
+    });
+  }, DEADLINE_MS);
+
+  afterAll(async () => {
+    for (const link of links) link.close();
+    server?.stop();
+    await net?.stop();
+  }, DEADLINE_MS);
+
+  const requestOf = (path: string, headers: readonly string[]): string =>
+    [`GET ${path} HTTP/1.0`, 'Host: 127.0.0.1', ...headers, '', ''].join('\r\n');
+
+  /** Ask the DirPort of a relay. */
+  async function direct(name: string, path: string, ...headers: string[]): Promise<Answered> {
+    const { bytes } = await askDirPort(net.node(name).dirPort, requestOf(path, headers));
+    return takeApart(bytes, 0);
+  }
+
+  test(
+    'the descriptor says what we do, and authorities believe it',
+    async () => {
+      const { fingerprint, dirPort } = {
+        fingerprint: net.node('ours').fingerprint()!,
+        dirPort: net.node('ours').dirPort,
+      };
+      const consensus = await net.consensus('auth1');
+      expect(findEntry(consensus, fingerprint)!.protocols).toContain('DirCache=2');
+      const answered = await direct('auth1', `/tor/server/fp/${fingerprint}`);
+      const descriptor = parseServerDescriptor(Buffer.from(answered.body, 'latin1'));
+      expect([descriptor.tunnelledDirServer, descriptor.cachesExtraInfo]).toEqual([true, true]);
+      // As C tor's, a relay's DirPort is not advertised.
+      expect(answered.body).not.toContain(` ${dirPort}\n`);
+    },
+    DEADLINE_MS,
+  );
+
+  /** Wait until ours serves everything that its consensuses name. */
+  async function complete(): Promise<void> {
+    await waitUntil('ours to have everything', WAIT_MS, async () => {
+      const consensus = await direct('ours', `${CONSENSUS}-microdesc`);
+      if (!consensus.statusLine.includes(' 200 ')) return false;
+      const { routers } = parseConsensus(Buffer.from(consensus.body, 'latin1'));
+      const digests = Array.from({ length: routers.count }, (_, row) => routers.digest(row));
+      const names = digests.map((digest) => Buffer.from(digest).toString('base64').replace(/=+$/, ''));
+      const micro = await direct('ours', `/tor/micro/d/${names.join('-')}`);
+      const extra = await direct('ours', '/tor/extra/all');
+      const count = (body: string, keyword: string): number => body.split(`${keyword}`).length - 1;
+      return count(micro.body, 'onion-key\n-----') >= RELAYS && count(extra.body, 'extra-info ') >= RELAYS;
+    });
+  }
+
+  test(
+    'a C tor client bootstraps through ours alone, and goes out through it',
+    async () => {
+      await complete();
+      const { orPort, dirPort } = net.node('ours');
+      const fingerprint = net.node('ours').fingerprint()!;
+      const torrc = join(net.node('client').directory, 'torrc');
+      const lines = readFileSync(torrc, 'utf8')
+        .split('\n')
+        .filter(
+          (line) =>
+            !/^(UseEntryGuards|FetchDirInfo|__LeaveStreams|__DisablePredicted|ClientPreferIPv6|ClientUseIPv6)/.test(
+              line,
+            ),
+        );
+      writeFileSync(torrc, lines.join('\n'));
+      appendFileSync(
+        torrc,
+        [
+          'UseEntryGuards 1',
+          `EntryNodes ${fingerprint}`,
+          `FallbackDir 127.0.0.1:${dirPort} orport=${orPort} id=${fingerprint}`,
+          // Whatever else it might want to reach, it cannot.
+          `ReachableAddresses accept 127.0.0.1:${orPort}, reject *:*`,
+          '',
+        ].join('\n'),
+      );
+      net.node('client').start();
+      client = await net.control('client');
+      await waitUntil(
+        'the client to be ready',
+        WAIT_MS,
+        async () => (await client.getInfo('status/bootstrap-phase'))?.includes('PROGRESS=100') === true,
+        () => net.node('client').log().slice(-3000),
+      );
+      const links = (await client.getInfo('orconn-status')) ?? '';
+      expect(links.match(/\$[0-9A-F]{40}/g)?.every((id) => id === `$${fingerprint}`)).toBe(true);
+      const got = await download(net.node('client').socksPort, server.port, SAMPLE_BYTES);
+      expect(got).toEqual(expectedTransfer(SAMPLE_BYTES));
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'later it fetches consensus diffs from ours',
+    async () => {
+      await waitUntil('a consensus diff at the client', WAIT_MS, () =>
+        net.node('client').log().includes('Applied consensus diff'),
+      );
+      const counters = await net.node('ours').counters();
+      const count = (name: string): number => counters.get(name) ?? 0;
+      expect(count('directory_tunnelled_finished')).toBeGreaterThanOrEqual(2);
+      expect(count('directory_tunnelled_finished')).toBeLessThanOrEqual(count('directory_tunnelled_begun'));
+      expect(count('directory_bytes_written')).toBeGreaterThan(1000);
+      expect(count('directory_request_refused')).toBe(0);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'stem reads all documents over the DirPort and the ORPort',
+    async () => {
+      const { dirPort, orPort } = net.node('ours');
+      for (const [kind, port, encoding] of [
+        ['dir', dirPort, 'plain'],
+        ['dir', dirPort, 'gzip'],
+        ['or', orPort, 'plain'],
+        ['or', orPort, 'gzip'],
+      ] as const) {
+        const script = join(import.meta.dir, 'stem-client.py');
+        const run = Bun.spawn(['/usr/bin/python3', script, kind, String(port), encoding], {
+          stdout: 'pipe',
+          stderr: 'pipe',
+        });
+        const [out, fault] = await Promise.all([
+          new Response(run.stdout).text(),
+          new Response(run.stderr).text(),
+        ]);
+        expect([await run.exited, fault]).toEqual([0, '']);
+        const counts = new Map(
+          out
+            .trim()
+            .split('\n')
+            .map((line) => [line.split(' ')[0], Number(line.split(' ')[1])]),
+        );
+        expect(counts.get('certificates')).toBe(3);
+        for (const what of ['consensus', 'microdescriptors', 'descriptors', 'extra-infos']) {
+          expect(counts.get(what)).toBeGreaterThanOrEqual(RELAYS);
+        }
+      }
+    },
+    DEADLINE_MS,
+  );
+
+  test('no C tor warns of ours', () => {
+    const marks = [net.node('ours').marks()];
+    for (const node of net.nodes) {
+      if (node.plan.software !== 'tor') continue;
+      expect(warningsAgainst(marks, node.log('tor')).map((line) => `${node.plan.name}: ${line}`)).toEqual([]);
+    }
+  });
+
+  /** Both caches hold the same consensuses, and no new ones come any more. */
+  async function freeze(): Promise<void> {
+    for (const name of ['auth1', 'auth2', 'auth3']) await net.stopNode(name);
+    await waitUntil('both caches to have the same', WAIT_MS, async () => {
+      for (const path of [CONSENSUS, `${CONSENSUS}-microdesc`]) {
+        const [theirs, ours] = await Promise.all([direct('cache', path), direct('ours', path)]);
+        if (theirs.body !== ours.body || ours.body === '') return false;
+      }
+      return true;
+    });
+    await complete();
+  }
+
+  /** An answer without what may differ: dates, but not how they lie to each other. */
+  function comparable({ statusLine, headers, date, body, endReason }: Answered, isSet: boolean): unknown {
+    const now = date === null ? 0 : Date.parse(date.slice(6));
+    const told = headers.map((line) => {
+      if (!line.startsWith('Expires: ')) return line;
+      return `Expires in ${Math.round((Date.parse(line.slice(9)) - now) / 1000)} s`;
+    });
+    const documents = isSet
+      ? body.split(/(?=^(?:router|extra-info|dir-key-certificate-version) )/m).sort()
+      : body;
+    return { statusLine, headers: told, date: date !== null, documents, endReason };
+  }
+
+  test(
+    'answers are those of a C tor cache, byte for byte',
+    async () => {
+      await freeze();
+      const ns = await direct('cache', CONSENSUS);
+      const md = await direct('cache', `${CONSENSUS}-microdesc`);
+      const nsConsensus = parseConsensus(Buffer.from(ns.body, 'latin1'));
+      const mdConsensus = parseConsensus(Buffer.from(md.body, 'latin1'));
+      const own = new Set(['cache', 'ours'].map((name) => net.node(name).fingerprint()!));
+      const rows = (consensus: typeof nsConsensus): number[] =>
+        Array.from({ length: consensus.routers.count }, (_, row) => row);
+      const foreign = rows(nsConsensus).filter((row) => !own.has(encodeHex(nsConsensus.routers.rsaId(row))));
+      const fps = foreign.map((row) => encodeHex(nsConsensus.routers.rsaId(row)));
+      const digests = foreign.map((row) => encodeHex(nsConsensus.routers.digest(row)));
+      const micro = rows(mdConsensus).map((row) =>
+        Buffer.from(mdConsensus.routers.digest(row)).toString('base64').replace(/=+$/, ''),
+      );
+      const extras = (await direct('cache', `/tor/server/d/${digests.join('+')}`)).body
+        .match(/^extra-info-digest [0-9A-F]{40}/gm)!
+        .map((line) => line.slice(18));
+      const signers = [...new Set(nsConsensus.signatures.map(({ authorityId }) => encodeHex(authorityId)))];
+      const keys = nsConsensus.signatures.map(
+        ({ authorityId, signingKeyDigest }) => [encodeHex(authorityId), encodeHex(signingKeyDigest)] as const,
+      );
+      const current = encodeHex(signedSha3(Buffer.from(md.body, 'latin1')));
+      const nothing = '09'.repeat(20);
+      const paths: [string, ...string[]][] = [
+        [CONSENSUS],
+        [`${CONSENSUS}.z`],
+        [`${CONSENSUS}-microdesc`],
+        [`${CONSENSUS}-microdesc.z`],
+        [`${CONSENSUS}-nonesuch`],
+        [`${CONSENSUS}/`],
+        [`${CONSENSUS}/${signers.map((id) => id.slice(0, 6)).join('+')}`],
+        [`${CONSENSUS}-microdesc/${signers.join('+')}.z`],
+        [`${CONSENSUS}/${signers[0]!.slice(0, 6)}+000000`],
+        [`${CONSENSUS}/000000+111111`],
+        [`${CONSENSUS}-microdesc/diff/${current}/${signers[0]}`],
+        [`${CONSENSUS}-microdesc/diff/${'00'.repeat(32)}/${signers[0]}`],
+        [`${CONSENSUS}-microdesc/diff/xyz`],
+        [`${CONSENSUS}-microdesc`, `X-Or-Diff-From-Consensus: ${current}`],
+        [`${CONSENSUS}-microdesc`, `X-Or-Diff-From-Consensus: ${'00'.repeat(32)} nonsense`],
+        [CONSENSUS, `If-Modified-Since: ${new Date(nsConsensus.validAfterSec * 1000).toUTCString()}`],
+        [CONSENSUS, `If-Modified-Since: ${new Date(nsConsensus.validAfterSec * 1000 + 1000).toUTCString()}`],
+        [CONSENSUS, 'If-Modified-Since: yesterday'],
+        [`/tor/micro/d/${micro.join('-')}`],
+        [`/tor/micro/d/${micro[0]}.z`],
+        [`/tor/micro/d/${micro[0]}-nonsense-${micro[0]}`],
+        ['/tor/micro/d/nonsense'],
+        ['/tor/micro/d/'],
+        [`/tor/server/d/${digests.join('+')}`],
+        [`/tor/server/d/${digests[0]}.z`],
+        [`/tor/server/d/${digests[0]}+${nothing}`],
+        [`/tor/server/d/${nothing}`],
+        [`/tor/server/fp/${fps.join('+')}`],
+        [`/tor/server/fp/${fps[0]!.toLowerCase()}`],
+        [`/tor/server/fp/${nothing}`],
+        ['/tor/server/fp/nonsense'],
+        ['/tor/server/nonesuch'],
+        [`/tor/extra/d/${extras.join('+')}`],
+        [`/tor/extra/fp/${fps.join('+')}`],
+        [`/tor/extra/fp/${nothing}`],
+        [`/tor/keys/fp/${signers.join('+')}`],
+        [`/tor/keys/fp/${signers[0]}.z`],
+        [`/tor/keys/sk/${keys.map(([, key]) => key).join('+')}`],
+        [`/tor/keys/fp-sk/${keys.map((pair) => pair.join('-')).join('+')}`],
+        [`/tor/keys/fp/${nothing}`],
+        [`/tor/keys/fp/${signers[0]}`, 'If-Modified-Since: Mon, 01 Jan 2035 00:00:00 GMT'],
+        ['/tor/keys/authority'],
+        ['/tor/keys/nonesuch'],
+        ['/tor/robots.txt'],
+        ['/robots.txt'],
+        ['/'],
+        ['/tor/'],
+        ['/tor/nonesuch'],
+        ['http://127.0.0.1/tor/robots.txt'],
+        ['/tor/hs/3/nonsense'],
+        ['/tor/status-vote/next/authority'],
+        ['/tor/status-vote/next/bandwidth'],
+        ['/tor/status-vote/current/authority'],
+      ];
+      const sets: string[] = ['/tor/server/all', '/tor/extra/all', '/tor/keys/all'];
+      const encodings = [
+        '',
+        'identity',
+        'deflate',
+        'gzip',
+        'x-gzip',
+        'x-zstd',
+        'x-zstd, deflate, gzip',
+        'GZIP, *',
+      ];
+      for (const way of ['DirPort', 'circuit'] as const) {
+        const ask = await askers(way);
+        for (const [path, ...headers] of [...paths, ...sets.map((set) => [set] as [string])]) {
+          for (const encoding of encodings) {
+            const more = encoding === '' ? headers : [...headers, `Accept-Encoding: ${encoding}`];
+            const [theirs, ours] = await Promise.all([ask.theirs(path, more), ask.ours(path, more)]);
+            const isSet = sets.includes(path);
+            const label = `${way} ${path} [${more.join('; ')}]`;
+            expect({ label, ...(comparable(ours, isSet) as object) }).toEqual({
+              label,
+              ...(comparable(theirs, isSet) as object),
+            });
+          }
+        }
+      }
+    },
+    DEADLINE_MS,
+  );
+
+  type Ask = (path: string, headers: readonly string[]) => Promise<Answered>;
+
+  async function askers(way: 'DirPort' | 'circuit'): Promise<{ theirs: Ask; ours: Ask }> {
+    const make = (name: string): Ask => {
+      const { dirPort, orPort } = net.node(name);
+      let raw: (request: string) => Promise<RawAnswer> = (request) => askDirPort(dirPort, request);
+      if (way === 'circuit') {
+        const link = new DirectoryLink(orPort);
+        links.push(link);
+        raw = (request) => link.ask(request);
+      }
+      return async (path, headers) => {
+        const { bytes, endReason } = await raw(requestOf(path, headers));
+        return takeApart(bytes, endReason);
+      };
+    };
+    return { theirs: make('cache'), ours: make('ours') };
+  }
+
+  test(
+    'so are answers to other methods and to nonsense',
+    async () => {
+      const requests = [
+        'HEAD /tor/robots.txt HTTP/1.0\r\n\r\n',
+        'PUT /tor/robots.txt HTTP/1.0\r\n\r\n',
+        'GET /tor/robots.txt HTTP/1.1\r\n\r\n',
+        'GET /tor/robots.txt HTTP/2.0\r\n\r\n',
+        'GET /tor/robots.txt\r\n\r\n',
+        'get /tor/robots.txt HTTP/1.0\r\n\r\n',
+        'GETX /tor/robots.txt HTTP/1.0\r\n\r\n',
+        'GET /tor/robots.txt HTTP/1.0\r\nContent-Length: x\r\n\r\n',
+        'GET /tor/robots.txt HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc',
+        'POST /tor/ HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc',
+        'POST /tor/post/vote HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc',
+        'POST /tor/hs/3/publish HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc',
+        'POST nonsense\r\n\r\n',
+        'nonsense\r\n\r\n',
+      ];
+      for (const way of ['DirPort', 'circuit'] as const) {
+        for (const request of requests) {
+          const raw = (name: string): Promise<RawAnswer> => {
+            const { dirPort, orPort } = net.node(name);
+            if (way === 'DirPort') return askDirPort(dirPort, request);
+            const link = new DirectoryLink(orPort);
+            links.push(link);
+            return link.ask(request);
+          };
+          const [theirs, ours] = await Promise.all([raw('cache'), raw('ours')]);
+          const label = `${way} ${request}`;
+          const of = ({ bytes, endReason }: RawAnswer): object => ({
+            label,
+            ...(comparable(takeApart(bytes, endReason), false) as object),
+          });
+          expect(of(ours)).toEqual(of(theirs));
+        }
+      }
+    },
+    DEADLINE_MS,
+  );
+});

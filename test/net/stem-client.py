@@ -1,0 +1,30 @@
+"""Reads all directory documents of a relay with stem's directory client and prints how many of each it got."""
+import sys
+
+import stem
+import stem.descriptor.remote as remote
+
+host, kind, port = "127.0.0.1", sys.argv[1], int(sys.argv[2])
+endpoint = stem.DirPort(host, port) if kind == "dir" else stem.ORPort(host, port)
+compression = {
+    "plain": [remote.Compression.PLAINTEXT],
+    "gzip": [remote.Compression.GZIP],
+    "zstd": [remote.Compression.ZSTD],
+}[sys.argv[3]]
+
+
+def read(resource):
+    query = remote.Query(
+        resource, endpoints=[endpoint], compression=compression, validate=True, retries=0, timeout=60
+    )
+    return query.run(suppress=False)
+
+
+consensus = read("/tor/status-vote/current/consensus")
+microdesc_consensus = read("/tor/status-vote/current/consensus-microdesc")
+hashes = [router.microdescriptor_digest for router in microdesc_consensus]
+print("consensus", len(consensus), len(microdesc_consensus))
+print("microdescriptors", len(read("/tor/micro/d/" + "-".join(hashes))))
+print("descriptors", len(read("/tor/server/all")))
+print("extra-infos", len(read("/tor/extra/all")))
+print("certificates", len(read("/tor/keys/all")))
