@@ -4,6 +4,8 @@
  * `netdoc/exit-policy` parses, prints and composes rules; `edge/exit-policy` looks connections up in them.
  */
 
+import { sameIp } from './address.ts';
+
 /** Accepts or rejects an address range at a port range. Plain, so that it can be lettered. */
 export interface AddressRule {
   readonly accept: boolean;
@@ -23,6 +25,17 @@ export function samePrefix(a: Uint8Array, b: Uint8Array, bits: number): boolean 
   for (let i = 0; i < whole; i++) if (a[i] !== b[i]) return false;
   const rest = bits & 7;
   return rest === 0 || (a[whole]! ^ b[whole]!) >> (8 - rest) === 0;
+}
+
+/** Whether two rules are the same, to the last bit. */
+export function sameRule(a: AddressRule, b: AddressRule): boolean {
+  return (
+    a.accept === b.accept &&
+    a.bits === b.bits &&
+    a.portMin === b.portMin &&
+    a.portMax === b.portMax &&
+    sameIp(a.host, b.host)
+  );
 }
 
 /** Whether a rule speaks of this address, at some port. */

@@ -192,9 +192,10 @@ export class ExitDesk implements ExitPlane {
   /** Options have changed: have their policy, and end streams that a stricter one refuses. */
   setOptions(sets: Iterable<StreamSet>): void {
     const { exit } = this.plane.options;
-    const policy = new ExitPolicy(exit.rules);
+    const before = this.services.policy;
+    const policy = before.createFrom(exit.rules);
     this.services.policy = policy;
-    if (!exit.reevaluate) return;
+    if (!exit.reevaluate || policy === before) return;
     this.plane.wake();
     for (const set of sets) {
       for (const stream of set.all()) {

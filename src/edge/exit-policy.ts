@@ -6,7 +6,7 @@
  * C tor; the policies that `netdoc/exit-policy` composes speak of everything.
  */
 import { isAnyIp, unmapIp } from '../bytes/address.ts';
-import { type AddressRule, coversFamily } from '../bytes/address-rule.ts';
+import { type AddressRule, coversFamily, sameRule } from '../bytes/address-rule.ts';
 
 const PORTS = 65536;
 const IPV4_FLAG = 1;
@@ -18,17 +18,26 @@ export class ExitPolicy {
   readonly isRejectAllIpv4: boolean;
   readonly isRejectAllIpv6: boolean;
   readonly isRejectAll: boolean;
+  private readonly rules: readonly AddressRule[];
   private readonly ipv4: Segments;
   private readonly ipv6: Segments;
   /** Per port: which families have an address at which it is accepted. */
   private readonly somewhere = new Uint8Array(PORTS);
 
   constructor(rules: readonly AddressRule[]) {
+    this.rules = rules;
     this.ipv4 = buildSegments(rules, 4);
     this.ipv6 = buildSegments(rules, 16);
     this.isRejectAllIpv4 = !markPorts(this.ipv4, this.somewhere, IPV4_FLAG);
     this.isRejectAllIpv6 = !markPorts(this.ipv6, this.somewhere, IPV6_FLAG);
     this.isRejectAll = this.isRejectAllIpv4 && this.isRejectAllIpv6;
+  }
+
+  /** The policy of these rules; this one itself if they are its own, since it takes time to make a long one. */
+  createFrom(rules: readonly AddressRule[]): ExitPolicy {
+    const isSame =
+      rules.length === this.rules.length && rules.every((rule, i) => sameRule(rule, this.rules[i]!));
+    return isSame ? this : new ExitPolicy(rules);
   }
 
   /**

@@ -139,7 +139,10 @@ export class HijackCheck {
     const hijackedHosts = [...round.hijacked.values()];
     const useless = round.redirected.size > Math.floor(this.params.testNames.length / 2);
     const text = `${[...round.hijacked.keys()].sort().join()} ${useless}`;
-    if (text === this.reported || (this.reported === '' && hijackedHosts.length === 0)) return;
+    // A worker that was restarted does not know what its predecessor reported, but what all act on.
+    const isNothingNew =
+      this.reported === '' && hijackedHosts.length === 0 && this.params.hijackedHosts.length === 0;
+    if (text === this.reported || isNothingNew) return;
     this.reported = text;
     this.tell(round, hijackedHosts, useless);
     this.config.report({ generation: round.generation, hijackedHosts, useless });

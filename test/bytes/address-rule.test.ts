@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { parseIp } from '../../src/bytes/address.ts';
-import { coversFamily, coversHost, samePrefix } from '../../src/bytes/address-rule.ts';
+import { coversFamily, coversHost, samePrefix, sameRule } from '../../src/bytes/address-rule.ts';
 
 const ip = (text: string): Uint8Array => parseIp(text)!;
 const rule = (host: string, bits: number, portMin = 1, portMax = 65535) => ({
@@ -26,6 +26,20 @@ test('families never mix, not even for everything', () => {
   expect(samePrefix(ip('0.0.0.0'), ip('::'), 0)).toBe(false);
   expect(coversHost(rule('0.0.0.0', 0), ip('::ffff:1.2.3.4'))).toBe(false);
   expect(coversHost(rule('::', 0), ip('1.2.3.4'))).toBe(false);
+});
+
+test('rules are the same to the last bit', () => {
+  const one = rule('192.0.2.1', 24, 80, 90);
+  expect(sameRule(one, rule('192.0.2.1', 24, 80, 90))).toBe(true);
+  for (const other of [
+    rule('192.0.2.2', 24, 80, 90),
+    rule('192.0.2.1', 25, 80, 90),
+    rule('192.0.2.1', 24, 81, 90),
+    rule('192.0.2.1', 24, 80, 91),
+    { ...one, accept: false },
+  ]) {
+    expect(sameRule(one, other)).toBe(false);
+  }
 });
 
 test('a rule covers its range, and its family only with all ports', () => {

@@ -42,6 +42,10 @@ self.onmessage = (event: MessageEvent<LetterToWorker>) => {
   }
   if (orders[index] === Order.dieAtNextLetter) process.exit(1);
   say(letter.kind + detailOf(letter));
+  if (letter.kind === 'dump') {
+    const report = { generation: 9, hijackedHosts: [Uint8Array.of(192, 0, 2, index)], useless: true };
+    self.postMessage({ kind: 'dns', worker: index, report });
+  }
   if (orders[index] === Order.stayMute || letter.kind === 'origin') return;
   const generation = letter.kind === 'options' ? letter.options.generation : letter.generation;
   self.postMessage({ kind: 'ack', worker: index, of: letter.kind, generation });

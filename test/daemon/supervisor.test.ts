@@ -9,7 +9,7 @@ import { type LogRecord, setLogSink, setLogThreshold } from '../../src/log.ts';
 import { AddressTable } from '../../src/shm/address-table.ts';
 import { READ, WRITE } from '../../src/shm/bandwidth.ts';
 import { ConnectVerdict, DosTable } from '../../src/shm/dos-table.ts';
-import type { OnionKeysLetter, WorkerOptions } from '../../src/shm/letter.ts';
+import type { DnsReport, OnionKeysLetter, WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
 import { Memory, MemoryLedger } from '../../src/shm/memory-ledger.ts';
 import { Roster } from '../../src/shm/roster.ts';
@@ -24,6 +24,7 @@ const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 const orders = new SharedArrayBuffer(64);
 const orderOf = new Int32Array(orders);
 let said: string[] = [];
+const reports: DnsReport[] = [];
 const undo: (() => unknown)[] = [];
 
 beforeEach(() => {
@@ -56,7 +57,7 @@ function make(
     credentials: credentialsOf(1),
     onionKeys: { generation: 1 } as OnionKeysLetter,
     onLog: (record: LogRecord) => void said.push(record.text),
-    onDnsReport: () => {},
+    onDnsReport: (report) => reports.push(report),
     workerUrl: WORKER,
     ackTimeoutMs,
   });
@@ -93,6 +94,8 @@ test('all workers start with rings to each other and a listening socket each, an
   ]);
   for (const kind of ['options', 'credentials 2', 'onion-keys', 'dump', 'links'])
     expect(count(`: ${kind}`)).toBe(3);
+  // What workers find out about nameservers is passed on.
+  expect(reports.map(({ hijackedHosts }) => hijackedHosts[0]![3]).sort()).toEqual([0, 1, 2]);
 });
 
 test('a worker that cannot start fails the start', async () => {

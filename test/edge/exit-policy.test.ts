@@ -106,6 +106,13 @@ describe('ExitPolicy', () => {
     }
   });
 
+  test('is made anew only for other rules', () => {
+    const policy = new ExitPolicy(rulesOf('accept *:80,reject *:*'));
+    expect(policy.createFrom(rulesOf('accept *:80,reject *:*'))).toBe(policy);
+    const other = policy.createFrom(rulesOf('accept *:81,reject *:*'));
+    expect([other.allows(ip('1.2.3.4'), 80), other.allows(ip('1.2.3.4'), 81)]).toEqual([false, true]);
+  });
+
   test('takes thousands of addresses', () => {
     const rules = composeExitPolicy({
       rules: Array.from({ length: 5000 }, (_, i) => ({

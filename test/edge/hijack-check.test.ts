@@ -106,6 +106,12 @@ describe('HijackCheck', () => {
     expect(said[1]).toContain('no longer');
   });
 
+  test('what a predecessor reported is taken back when it is over', async () => {
+    const { reports, round } = await stage(honest, { hijackedHosts: [MADE_UP] });
+    await round();
+    expect(reports).toEqual([{ generation: 1, hijackedHosts: [], useless: false }]);
+  });
+
   test('a few sightings are not enough', async () => {
     let lies = 0;
     const { reports, round } = await stage((asked) =>
