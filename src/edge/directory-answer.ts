@@ -332,16 +332,37 @@ function answerDescriptors(
     by === 'd'
       ? shelf.table(isExtra ? 'extraByDigest' : 'serverByDigest')
       : shelf.table(isExtra ? 'extraByIdentity' : 'serverByIdentity');
+  if (by === 'all') {
+    if (table.count === 0) return refuse(context, 404, 'Servers unavailable');
+    const run = runOfAll(table, nowSec);
+    return run.length === 0
+      ? refuse(context, 404, 'Not found')
+      : answerRun(run, LIFETIMES.all, request, context);
+  }
   const wanted = by === 'authority' ? [shelf.ownId] : ids;
-  const rows = by === 'all' ? allRows(table) : rowsOf(table, wanted);
+  const rows = rowsOf(table, wanted);
   // Outside of a circuit, what is not there is dropped before anyone looks how much was asked for.
-  const listed = isTunnelled && by !== 'all' ? wanted.length : rows.length;
+  const listed = isTunnelled ? wanted.length : rows.length;
   if (listed === 0) return refuse(context, 404, 'Servers unavailable');
   const oldestSec = by === 'd' ? 0 : nowSec - PUBLISHED_SEC_MAX;
   const kept = rows.filter((row) => table.stampSec(row) >= oldestSec);
   if (kept.length === 0) return refuse(context, 404, 'Not found');
-  const lifetimeSec = by === 'all' ? LIFETIMES.all : listed === 1 ? LIFETIMES.single : 0;
+  const lifetimeSec = listed === 1 ? LIFETIMES.single : 0;
   return answerRun(runOf(table, kept.reverse()), lifetimeSec, request, context);
+}
+
+/** How long the list of all documents that are not too old is good for. */
+const ALL_SEC = 60;
+const allRuns = new WeakMap<ShelfTable, { readonly atSec: number; readonly run: Uint32Array }>();
+
+/** All documents that are not too old: one list for all who ask within a minute, as it may be of a hundred kilobytes. */
+function runOfAll(table: ShelfTable, nowSec: number): Uint32Array {
+  const known = allRuns.get(table);
+  if (known !== undefined && Math.abs(nowSec - known.atSec) < ALL_SEC) return known.run;
+  const rows = allRows(table).filter((row) => table.stampSec(row) >= nowSec - PUBLISHED_SEC_MAX);
+  const run = runOf(table, rows.reverse());
+  allRuns.set(table, { atSec: nowSec, run });
+  return run;
 }
 
 function answerCertificates(

@@ -217,6 +217,10 @@ describe('descriptors', () => {
     const all = await one.get('/tor/server/all');
     expect(all.body.split('\n').sort()).toEqual(['', 'our own server descriptor', 'server one']);
     expect(all.headers.at(-1)).toBe(`Expires: ${date(VALID_AFTER_SEC + 60 + 3600)}`);
+    one.nowSec += DAY_SEC - 100;
+    expect((await one.get('/tor/server/all')).body.length).toBe(all.body.length);
+    one.nowSec += 100;
+    expect((await one.get('/tor/server/all')).statusLine).toBe('HTTP/1.0 404 Not found');
   });
 
   test('extra-infos likewise', async () => {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeHex } from '../../src/bytes/base.ts';
+import { DiffCache } from '../../src/directory/diff-cache.ts';
 import { parseConsensus } from '../../src/netdoc/consensus.ts';
 import { signedSha3 } from '../../src/netdoc/consensus-diff.ts';
 import { parseServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
@@ -406,6 +407,32 @@ describe.skipIf(!needsCTor('test/net/directory-guard'))('a directory cache among
           expect(of(ours)).toEqual(of(theirs));
         }
       }
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'a C tor that takes over makes diffs from the consensuses that ours kept',
+    async () => {
+      const ours = net.node('ours');
+      await net.stopNode('ours');
+      const newest = (await direct('cache', `${CONSENSUS}-microdesc`)).body;
+      const current = encodeHex(signedSha3(Buffer.from(newest, 'latin1')));
+      const bases = new DiffCache(ours.directory)
+        .load()
+        .filter(({ labels }) => labels.get('consensus-flavor') === 'microdesc')
+        .map(({ labels }) => labels.get('sha3-digest-as-signed')!)
+        .filter((digest) => digest !== current);
+      expect(bases.length).toBeGreaterThan(0);
+      ours.software = 'tor';
+      ours.start();
+      const from = `X-Or-Diff-From-Consensus: ${bases.at(-1)}`;
+      await waitUntil('a diff from the C tor', WAIT_MS, async () => {
+        const answered = await direct('ours', `${CONSENSUS}-microdesc`, from).catch(() => null);
+        return answered?.body.startsWith('network-status-diff-version 1\n') === true;
+      });
+      expect(ours.log('tor')).not.toContain('consensus cache; removing it');
+      expect(warningsAgainst([], ours.log('tor')).filter((line) => /cache|diff/i.test(line))).toEqual([]);
     },
     DEADLINE_MS,
   );
