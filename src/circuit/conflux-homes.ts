@@ -9,7 +9,7 @@
  */
 import { BODY_BYTES } from '../cell/cell.ts';
 import { decodeConfluxSwitch } from '../cell/conflux.ts';
-import { DestroyReason } from '../cell/reason.ts';
+import { DestroyReason, EndReason } from '../cell/reason.ts';
 import { RelayCommand, writeRelayMessage } from '../cell/relay-message.ts';
 import { Malformed, Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
@@ -39,13 +39,13 @@ export class HomeSet {
 /** A leg, as its set's home holds it. */
 export abstract class HomeLeg implements LegPort {
   readonly home: HomeSet;
-  /** The circuit comes from a relay of the consensus. */
-  readonly prevIsRelay: boolean;
+  /** What the circuit comes over: OVER_CLIENT, OVER_LISTED. */
+  readonly over: number;
   leg: SetLeg | null = null;
 
-  constructor(home: HomeSet, prevIsRelay: boolean) {
+  constructor(home: HomeSet, over: number) {
     this.home = home;
-    this.prevIsRelay = prevIsRelay;
+    this.over = over;
   }
 
   abstract room(): number;
@@ -60,8 +60,8 @@ class LocalLeg extends HomeLeg {
   private readonly plane: CircuitPlane;
   private readonly end: LegEnd;
 
-  constructor(home: HomeSet, prevIsRelay: boolean, row: number, plane: CircuitPlane, end: LegEnd) {
-    super(home, prevIsRelay);
+  constructor(home: HomeSet, over: number, row: number, plane: CircuitPlane, end: LegEnd) {
+    super(home, over);
     this.row = row;
     this.plane = plane;
     this.end = end;
@@ -94,8 +94,8 @@ class RemoteLeg extends HomeLeg implements JointSender {
   limit = 0;
   private readonly homes: ConfluxHomes;
 
-  constructor(home: HomeSet, prevIsRelay: boolean, worker: number, token: number, homes: ConfluxHomes) {
-    super(home, prevIsRelay);
+  constructor(home: HomeSet, over: number, worker: number, token: number, homes: ConfluxHomes) {
+    super(home, over);
     this.worker = worker;
     this.token = token;
     this.homes = homes;
@@ -179,7 +179,7 @@ export class ConfluxHomes {
     const { plane } = this;
     const { mail } = this.hub;
     const { set } = home;
-    const { lastSeqSent, lastSeqRecv, desiredUx, prevIsRelay } = decodeTerms(ask.terms);
+    const { lastSeqSent, lastSeqRecv, desiredUx, over } = decodeTerms(ask.terms);
     const refusal = set.judge(lastSeqSent, lastSeqRecv, plane.options.confluxLegsMax);
     if (refusal !== null) {
       plane.counters.bump(refusal.counter);
@@ -191,11 +191,11 @@ export class ConfluxHomes {
     const [sent, delivered] = [set.lastSeqSent, set.delivered];
     let leg: HomeLeg;
     if (circuit !== null) {
-      const local = new LocalLeg(home, prevIsRelay, circuit.row, plane, this.hub.end);
+      const local = new LocalLeg(home, over, circuit.row, plane, this.hub.end);
       this.local.set(circuit, local);
       leg = local;
     } else {
-      const remote = new RemoteLeg(home, prevIsRelay, ask.worker, ask.token, this);
+      const remote = new RemoteLeg(home, over, ask.worker, ask.token, this);
       this.remote.set(ask.worker + ask.token * WORKERS_MAX, remote);
       leg = remote;
     }
@@ -208,8 +208,16 @@ export class ConfluxHomes {
     return this.local.get(circuit) ?? null;
   }
 
+  /** The set of which a circuit is the first leg of this worker. */
+  mainSetOf(circuit: CircuitLeg): HomeSet | null {
+    const from = this.local.get(circuit) ?? null;
+    if (from === null) return null;
+    const first = from.home.set.legs.find(({ port }) => port instanceof LocalLeg);
+    return first !== undefined && first.port === from ? from.home : null;
+  }
+
   /** A leg of another worker by its token there; what comes late finds none. */
-  remoteOf(worker: number, token: number): HomeLeg | null {
+  remoteOf(worker: number, token: number): RemoteLeg | null {
     const leg = this.remote.get(worker + token * WORKERS_MAX) ?? null;
     if (leg === null) this.plane.counters.add(Counter.joint_stale, 1);
     return leg;
@@ -225,6 +233,12 @@ export class ConfluxHomes {
       if (command === RelayCommand.CONFLUX_SWITCH) {
         plane.counters.add(Counter.conflux_switches_received, 1);
         set.onSwitch(leg, decodeConfluxSwitch(data));
+        return;
+      }
+      if (command === RelayCommand.BEGIN_DIR) {
+        // It belongs to its circuit and has no number, but what ends the stream does.
+        plane.counters.add(Counter.conflux_begin_dir_refused, 1);
+        set.send(RelayCommand.END, streamId, Uint8Array.of(EndReason.NOTDIRECTORY));
         return;
       }
       const heldMax = plane.options.confluxHeldBytesMax;
@@ -267,7 +281,7 @@ export class ConfluxHomes {
   }
 
   onRoom(worker: number, token: number, limit: number, rttUs: number): void {
-    const from = this.remoteOf(worker, token) as RemoteLeg | null;
+    const from = this.remoteOf(worker, token);
     if (from === null || from.leg === null) return;
     from.limit = limit;
     from.leg.rttUs = rttUs;
@@ -286,6 +300,12 @@ export class ConfluxHomes {
     } else if (!set.closed) {
       this.hub.streams.onSetRoom(from.home);
     }
+  }
+
+  /** A leg's circuit on another worker ended; DATA that was on its way there is lost. */
+  onGone(worker: number, token: number, inFlight: boolean, taken: number): void {
+    const from = this.remoteOf(worker, token);
+    if (from !== null) this.leave(from, inFlight || from.sent !== taken);
   }
 
   onLocalClosed(circuit: CircuitLeg, inFlight: boolean): void {

@@ -28,6 +28,8 @@ export interface LegEnd {
   /** A SENDME or more of DATA is not acknowledged. */
   inFlight(row: number): boolean;
   hasStreams(row: number): boolean;
+  /** What it comes over: OVER_CLIENT, OVER_LISTED. */
+  over(row: number): number;
 }
 
 /** The streams of sets. */
@@ -46,6 +48,7 @@ const NO_END: LegEnd = {
   sendBodies: () => false,
   inFlight: () => false,
   hasStreams: () => false,
+  over: () => 0,
 };
 const NO_STREAMS: SetStreams = { onSetMessage() {}, onSetRoom() {}, onSetClosed() {} };
 
@@ -95,31 +98,29 @@ export class ConfluxHub implements JointParty {
 
   /**
    * Take a recognised message if it is about conflux, or of a stream on a leg. Returns false when it is neither.
-   * @param prevIsRelay the circuit comes from a relay of the consensus
    * @throws Violation, Malformed: the circuit is closed
    */
-  take(row: number, command: number, streamId: number, data: Uint8Array, prevIsRelay: boolean): boolean {
+  take(row: number, command: number, streamId: number, data: Uint8Array): boolean {
     switch (command) {
       case RelayCommand.CONFLUX_LINK:
-        this.legs.onLink(row, data, prevIsRelay);
+        this.legs.onLink(row, data);
         return true;
       case RelayCommand.CONFLUX_LINKED:
         throw violation('conflux_unexpected_linked', 'LINKED from a client');
       case RelayCommand.CONFLUX_LINKED_ACK:
         this.onLinkedAck(row);
         return true;
+      case RelayCommand.CONFLUX_SWITCH:
+        if (!this.isLeg(row))
+          throw violation('conflux_unexpected_switch', 'SWITCH on a circuit that is no leg');
+        break;
+      case RelayCommand.BEGIN_DIR:
+        break;
       default:
+        if (!isMultiplexed(command)) return false;
     }
     const leg = this.legs.of(row);
-    const isSwitch = command === RelayCommand.CONFLUX_SWITCH;
-    if (leg === null) {
-      if (isSwitch) throw violation('conflux_unexpected_switch', 'SWITCH on a circuit that is no leg');
-      return false;
-    }
-    if (command === RelayCommand.BEGIN_DIR) {
-      throw violation('conflux_begin_dir_refused', 'BEGIN_DIR on a leg');
-    }
-    if (!isSwitch && !isMultiplexed(command)) return false;
+    if (leg === null) return false;
     if (!leg.isLinked) throw violation('conflux_early_message', 'a message before LINKED');
     this.legs.expectNoFurtherHops(row);
     if (leg.home !== this.plane.worker) {
@@ -196,6 +197,12 @@ export class ConfluxHub implements JointParty {
     this.homes.detach(worker);
   }
 
+  /** The set whose memory is counted as this circuit's: of the set's circuits here, the first. Null for all others. */
+  mainSetOf(row: number): HomeSet | null {
+    const leg = this.legs.of(row);
+    return leg === null || leg.home !== this.plane.worker ? null : this.homes.mainSetOf(leg);
+  }
+
   /** Memory is short: end the set whose oldest message has waited longest. False when nothing waits. */
   endOldest(): boolean {
     return this.homes.endOldest();
@@ -238,9 +245,8 @@ export class ConfluxHub implements JointParty {
     this.homes.onRoom(worker, token, limit, rttUs);
   }
 
-  onGone(worker: number, token: number, inFlight: boolean): void {
-    const from = this.homes.remoteOf(worker, token);
-    if (from !== null) this.homes.leave(from, inFlight);
+  onGone(worker: number, token: number, inFlight: boolean, taken: number): void {
+    this.homes.onGone(worker, token, inFlight, taken);
   }
 
   onClose(_home: number, token: number, reason: number): void {

@@ -34,6 +34,10 @@ const TOGETHER = 32;
 const USEC_PER_MS = 1000;
 const NO_HOME = -1;
 
+/** Bits of what a circuit comes over: a link from a client, or one from a relay of the consensus. */
+export const OVER_CLIENT = 1;
+export const OVER_LISTED = 2;
+
 /** One circuit of this worker in a set, or on its way into one. */
 export class CircuitLeg implements JointSender {
   readonly row: number;
@@ -67,14 +71,14 @@ export interface LinkTerms {
   readonly lastSeqSent: number;
   readonly lastSeqRecv: number;
   readonly desiredUx: number;
-  /** The circuit comes from a relay of the consensus. */
-  readonly prevIsRelay: boolean;
+  /** What the circuit comes over: OVER_CLIENT, OVER_LISTED. */
+  readonly over: number;
 }
 
 const TERMS_BYTES = CONFLUX_NONCE_BYTES + 8 + 8 + 2;
 
 /** Put what a home must know of a LINK behind the key. */
-export function encodeTerms(link: ConfluxLink, prevIsRelay: boolean): Uint8Array {
+export function encodeTerms(link: ConfluxLink, over: number): Uint8Array {
   const terms = new Uint8Array(TERMS_BYTES);
   const view = new DataView(terms.buffer);
   terms.set(link.nonce);
@@ -82,7 +86,7 @@ export function encodeTerms(link: ConfluxLink, prevIsRelay: boolean): Uint8Array
   view.setFloat64(CONFLUX_NONCE_BYTES, Number(link.lastSeqSent));
   view.setFloat64(CONFLUX_NONCE_BYTES + 8, Number(link.lastSeqRecv));
   terms[CONFLUX_NONCE_BYTES + 16] = link.desiredUx;
-  terms[CONFLUX_NONCE_BYTES + 17] = prevIsRelay ? 1 : 0;
+  terms[CONFLUX_NONCE_BYTES + 17] = over;
   return terms;
 }
 
@@ -93,7 +97,7 @@ export function decodeTerms(terms: Uint8Array): LinkTerms {
     lastSeqSent: view.getFloat64(CONFLUX_NONCE_BYTES),
     lastSeqRecv: view.getFloat64(CONFLUX_NONCE_BYTES + 8),
     desiredUx: terms[CONFLUX_NONCE_BYTES + 16]!,
-    prevIsRelay: terms[CONFLUX_NONCE_BYTES + 17] === 1,
+    over: terms[CONFLUX_NONCE_BYTES + 17]!,
   };
 }
 
@@ -126,7 +130,7 @@ export class ConfluxLegs {
   }
 
   /** A LINK came. @throws Violation, Malformed: the circuit is closed, and with it nothing else */
-  onLink(row: number, data: Uint8Array, prevIsRelay: boolean): void {
+  onLink(row: number, data: Uint8Array): void {
     const { plane } = this;
     const { table } = plane;
     const { confluxEnabled } = plane.options;
@@ -146,7 +150,7 @@ export class ConfluxLegs {
     const leg = new CircuitLeg(row, this.freeToken(), link.nonce.slice());
     table.conflux[row] = leg;
     this.byToken.set(leg.token, leg);
-    const terms = encodeTerms(link, prevIsRelay);
+    const terms = encodeTerms(link, this.hub.end.over(row));
     const wanted = { worker: plane.worker, token: leg.token, key: leg.nonce.toHex(), terms };
     if (!this.hub.ask(wanted)) throw refusal('conflux_registry_away', 'the registry is gone for now');
   }
@@ -175,7 +179,7 @@ export class ConfluxLegs {
     const leg = this.byToken.get(token) ?? null;
     if (leg === null || leg.isLinked) {
       // It ended meanwhile.
-      if (leg === null && home !== this.plane.worker) this.hub.mail.gone(home, token, false);
+      if (leg === null && home !== this.plane.worker) this.hub.mail.gone(home, token, false, 0);
       return;
     }
     leg.home = home;
@@ -311,7 +315,7 @@ export class ConfluxLegs {
     if (leg === null) return null;
     this.plane.table.conflux[row] = null;
     if (this.byToken.delete(leg.token) && leg.isLinked) {
-      this.hub.mail.gone(leg.home, leg.token, this.hub.end.inFlight(row));
+      this.hub.mail.gone(leg.home, leg.token, this.hub.end.inFlight(row), leg.taken);
     }
     return leg;
   }

@@ -8,7 +8,7 @@
  * - JOINT_REFUSED, from a home: token, reason.
  * - RELAY_MESSAGE, to a home: token, 1, 0, command, stream id; the data. To a leg: token, 0; a ready relay body.
  * - JOINT_ROOM, to a home: token, DATA that may have been sent in all, round-trip time in microseconds.
- * - JOINT_GONE, to a home: token, whether DATA was in flight.
+ * - JOINT_GONE, to a home: token, whether DATA was in flight, how much of the home's was sent in all.
  * - JOINT_CLOSE, from a home: token, reason.
  * - JOINT_RELEASE and JOINT_RESTORE, to a registry: asks; the key. JOINT_TOLD: nothing.
  * Messages of two workers keep their order, so what is said of a leg comes behind what it carried. What finds the ring
@@ -40,7 +40,7 @@ export interface JointParty {
   /** A relay body of 509 bytes at `at`, which may be changed. */
   onFromHome(home: number, token: number, bytes: Uint8Array, at: number): void;
   onLegRoom(worker: number, token: number, limit: number, rttUs: number): void;
-  onGone(worker: number, token: number, inFlight: boolean): void;
+  onGone(worker: number, token: number, inFlight: boolean, taken: number): void;
   onClose(home: number, token: number, reason: number): void;
   onRelease(home: number, key: string, asks: number): void;
   onRestore(home: number, key: string, asks: number): void;
@@ -121,8 +121,8 @@ export class JointMail {
     this.put(home, SlotKind.JOINT_ROOM, token, limit, rttUs, 0, 0, NOTHING);
   }
 
-  gone(home: number, token: number, inFlight: boolean): void {
-    this.put(home, SlotKind.JOINT_GONE, token, inFlight ? 1 : 0, 0, 0, 0, NOTHING);
+  gone(home: number, token: number, inFlight: boolean, taken: number): void {
+    this.put(home, SlotKind.JOINT_GONE, token, inFlight ? 1 : 0, taken, 0, 0, NOTHING);
   }
 
   close(worker: number, token: number, reason: number): void {
@@ -197,7 +197,7 @@ export class JointMail {
         party.onLegRoom(from, token, word2, words[w + 3]!);
         return;
       case SlotKind.JOINT_GONE:
-        party.onGone(from, token, word2 === 1);
+        party.onGone(from, token, word2 === 1, words[w + 3]!);
         return;
       case SlotKind.JOINT_CLOSE:
         party.onClose(from, token, word2);

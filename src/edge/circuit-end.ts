@@ -8,6 +8,7 @@
 import { BODY_BYTES } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
+import type { Channel } from '../channel/channel.ts';
 import { sendBody } from '../circuit/cell-queue.ts';
 import { PREV } from '../circuit/circuit-table.ts';
 import { closeCircuit } from '../circuit/close.ts';
@@ -15,17 +16,17 @@ import { CircuitFlow } from '../circuit/flow.ts';
 import { originate } from '../circuit/originate.ts';
 import type { CircuitPlane } from '../circuit/plane.ts';
 import { Counter } from '../shm/scoreboard.ts';
+import type { Asker } from './asker.ts';
 import type { Carrier } from './carrier.ts';
 import { StreamSet } from './stream-set.ts';
 
 /** One end of one circuit. */
-export class CircuitEnd implements Carrier {
+export class CircuitEnd implements Carrier, Asker {
   readonly row: number;
   readonly generation: number;
   readonly flow: CircuitFlow;
   /** The streams that it carries, alone or with others. */
   streams: StreamSet;
-  /** What is left of the bucket of new streams, and when that was. */
   streamTokens: number;
   streamTokensMs: number;
   /** The queue to the client was above its mark and is not down to the low one yet. */
@@ -42,6 +43,27 @@ export class CircuitEnd implements Carrier {
     this.streams = new StreamSet(this, ccSendmeInc > 0);
     this.streamTokens = options.dos.streamBurst;
     this.streamTokensMs = plane.nowMs;
+  }
+
+  get overClient(): boolean {
+    return this.channel.isClient;
+  }
+
+  get overListed(): boolean {
+    const { peerRsaId } = this.channel;
+    return peerRsaId !== null && this.plane.relayIndex.find(peerRsaId) >= 0;
+  }
+
+  /** The link to the client's side. */
+  get channel(): Channel {
+    const { table, channels } = this.plane;
+    return channels.bySlot[table.port[this.row * 2 + PREV]!]!;
+  }
+
+  /** A SENDME or more of DATA is not acknowledged. */
+  get inFlight(): boolean {
+    const { vegas } = this.flow;
+    return vegas !== null && vegas.inflight >= vegas.sendmeInc;
   }
 
   /** Whether the queue to the client is, or was until lately, too full for streams. */

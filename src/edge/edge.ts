@@ -12,14 +12,17 @@ import { unmapIp } from '../bytes/address.ts';
 import { DestroyReason, EndReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
 import { decodeEnd, encodeEnd } from '../cell/stream-message.ts';
-import { PREV } from '../circuit/circuit-table.ts';
+import type { HomeSet } from '../circuit/conflux-homes.ts';
 import type { CircuitPlane, Edge, StreamMemory } from '../circuit/plane.ts';
 import { Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
+import type { Asker } from './asker.ts';
 import { CircuitEnd } from './circuit-end.ts';
+import { ConfluxEdge } from './conflux-edge.ts';
 import type { ExitDesk } from './exit-desk.ts';
 import { ExitStream } from './exit-stream.ts';
 import { nameOf, ResolveEnd, resolvedError, resolvedOf } from './resolve-request.ts';
+import type { Stream } from './stream.ts';
 import { STREAM_DEFENCE_CLOSE, takeStreamToken } from './stream-dos.ts';
 import type { StreamEnd, StreamWaker } from './stream-end.ts';
 import type { StreamSet } from './stream-set.ts';
@@ -34,6 +37,10 @@ export type DirectoryFactory = (
 
 const NOTHING = new Uint8Array(0);
 
+function isConflux(command: number): boolean {
+  return command >= RelayCommand.CONFLUX_LINK && command <= RelayCommand.CONFLUX_SWITCH;
+}
+
 /** The edge of one worker. */
 export class StreamEdge implements Edge, StreamMemory {
   readonly table: StreamTable;
@@ -41,12 +48,14 @@ export class StreamEdge implements Edge, StreamMemory {
   directory: DirectoryFactory | null = null;
   private readonly plane: CircuitPlane;
   readonly desk: ExitDesk;
+  private readonly conflux: ConfluxEdge;
   private readonly ends: (CircuitEnd | null)[] = [];
 
   constructor(plane: CircuitPlane, makeDesk: (table: StreamTable) => ExitDesk) {
     this.plane = plane;
     this.table = new StreamTable(plane);
     this.desk = makeDesk(this.table);
+    this.conflux = new ConfluxEdge(plane, this);
   }
 
   /** The end of a circuit, made when there is none yet. */
@@ -59,6 +68,11 @@ export class StreamEdge implements Edge, StreamMemory {
     return made;
   }
 
+  /** The end of a circuit; null when there is none yet. */
+  knownEnd(row: number): CircuitEnd | null {
+    return this.ends[row] ?? null;
+  }
+
   onData(row: number, streamId: number, bytes: Uint8Array, at: number, length: number): void {
     const end = this.endOf(row);
     if (end.flow.onDelivered() && !end.sendSendme()) return;
@@ -66,24 +80,29 @@ export class StreamEdge implements Edge, StreamMemory {
       this.plane.counters.add(Counter.circuit_relay_zero_stream, 1);
       return;
     }
+    const { conflux, table } = this.plane;
+    if (table.conflux[row] !== null) {
+      const data = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
+      conflux.take(row, RelayCommand.DATA, streamId, data);
+      return;
+    }
     this.table.onData(end.streams, streamId, bytes, at, length);
   }
 
   onMessage(row: number, command: number, streamId: number, data: Uint8Array): void {
+    if (isConflux(command)) {
+      this.plane.conflux.take(row, command, streamId, data);
+      return;
+    }
     if (streamId === 0) {
       if (command === RelayCommand.SENDME) this.onCircuitSendme(row, data);
       else this.onZeroStream(command);
       return;
     }
-    switch (command) {
-      case RelayCommand.BEGIN:
-      case RelayCommand.BEGIN_DIR:
-      case RelayCommand.RESOLVE:
-        this.onNewStream(this.endOf(row), command, streamId, data);
-        return;
-      default:
-        this.onStreamMessage(row, command, streamId, data);
-    }
+    if (this.plane.table.conflux[row] !== null && this.plane.conflux.take(row, command, streamId, data))
+      return;
+    if (command === RelayCommand.BEGIN_DIR) this.onBeginDir(this.endOf(row), streamId);
+    else this.onStreamMessage(this.endOf(row), command, streamId, data);
   }
 
   /** C tor drops these on stream 0 silently. */
@@ -113,14 +132,32 @@ export class StreamEdge implements Edge, StreamMemory {
         'unexpected SENDME',
       );
     }
-    end.flow.onSendme(data, this.plane.nowMs, end.isBlocked, !end.streams.hasExited);
-    this.table.resume(end.streams);
+    const { conflux, nowMs } = this.plane;
+    end.flow.onSendme(data, nowMs, end.isBlocked, !end.streams.hasExited && !conflux.isLeg(row));
+    this.onRoom(end);
   }
 
-  private onStreamMessage(row: number, command: number, streamId: number, data: Uint8Array): void {
+  /** More may be sent on a circuit than before. */
+  private onRoom(end: CircuitEnd): void {
+    const rttUs = end.flow.vegas?.ewmaRttUsec ?? 0;
+    if (!this.plane.conflux.onRoom(end.row, rttUs)) this.table.resume(end.streams);
+  }
+
+  /**
+   * Take a message for a stream of a circuit, or of a conflux set when it is next in order; BEGIN_DIR apart, which no
+   * set carries.
+   * @throws Malformed, Violation
+   */
+  onStreamMessage(asker: Asker, command: number, streamId: number, data: Uint8Array): void {
     const { table } = this;
-    const { streams } = this.endOf(row);
+    const { streams } = asker;
     switch (command) {
+      case RelayCommand.BEGIN:
+        if (this.isNew(asker, streamId)) this.desk.opener.open(asker, streamId, data);
+        return;
+      case RelayCommand.RESOLVE:
+        if (this.isNew(asker, streamId)) this.onResolve(asker, streamId, data);
+        return;
       case RelayCommand.END:
         // As C tor, also when there is no stream that it could end: it must have a reason.
         decodeEnd(data);
@@ -140,20 +177,17 @@ export class StreamEdge implements Edge, StreamMemory {
     }
   }
 
-  private onNewStream(end: CircuitEnd, command: number, streamId: number, data: Uint8Array): void {
-    if (end.streams.find(streamId) !== null) {
-      this.plane.counters.add(Counter.stream_known_begin_dropped, 1);
-      return;
-    }
-    if (command === RelayCommand.BEGIN) this.desk.opener.open(end, streamId, data);
-    else if (command === RelayCommand.RESOLVE) this.onResolve(end, streamId, data);
-    else this.onBeginDir(end, streamId);
+  private isNew({ streams }: Asker, streamId: number): boolean {
+    if (streams.find(streamId) === null) return true;
+    this.plane.counters.add(Counter.stream_known_begin_dropped, 1);
+    return false;
   }
 
   private onBeginDir(end: CircuitEnd, streamId: number): void {
+    if (!this.isNew(end, streamId)) return;
     const { plane, directory } = this;
     const { counters } = plane;
-    const channel = plane.channels.bySlot[plane.table.port[end.row * 2 + PREV]!]!;
+    const { channel } = end;
     const reason =
       directory === null ? EndReason.NOTDIRECTORY : plane.hibernating ? EndReason.HIBERNATING : 0;
     if (directory === null || reason !== 0) {
@@ -168,11 +202,11 @@ export class StreamEdge implements Edge, StreamMemory {
     stream.connected(NOTHING);
   }
 
-  private onResolve(end: CircuitEnd, streamId: number, data: Uint8Array): void {
+  private onResolve(asker: Asker, streamId: number, data: Uint8Array): void {
     const { plane } = this;
     plane.counters.add(Counter.streams_resolved, 1);
-    end.streams.hasExited = true;
-    if (!takeStreamToken(plane, end)) {
+    asker.streams.hasExited = true;
+    if (!takeStreamToken(plane, asker)) {
       if (plane.options.dos.streamDefence === STREAM_DEFENCE_CLOSE) {
         throw new Violation(
           'circuit',
@@ -182,10 +216,10 @@ export class StreamEdge implements Edge, StreamMemory {
         );
       }
       plane.counters.add(Counter.dos_stream_refused, 1);
-      end.streams.carrier.send(RelayCommand.RESOLVED, streamId, resolvedError(true));
+      asker.streams.carrier.send(RelayCommand.RESOLVED, streamId, resolvedError(true));
       return;
     }
-    const stream = this.table.add(end.streams, streamId, (made) => new ResolveEnd(made));
+    const stream = this.table.add(asker.streams, streamId, (made) => new ResolveEnd(made));
     const question = stream.end as ResolveEnd;
     const lookup = this.desk.resolve(nameOf(data), (answer) => {
       // It may come between two turns.
@@ -198,7 +232,7 @@ export class StreamEdge implements Edge, StreamMemory {
 
   onQueueLow(leg: number): void {
     const end = this.ends[leg >> 1] ?? null;
-    if (end !== null) this.table.resume(end.streams);
+    if (end !== null) this.onRoom(end);
   }
 
   onCircuitClosed(row: number): void {
@@ -231,19 +265,25 @@ export class StreamEdge implements Edge, StreamMemory {
   }
 
   heldBytesOf(row: number): number {
-    const end = this.ends[row] ?? null;
-    if (end === null) return 0;
-    let bytes = 0;
-    for (const stream of end.streams.all()) bytes += storedBytes(stream.end);
+    const home = this.plane.conflux.mainSetOf(row);
+    let bytes = home === null ? 0 : home.set.heldBytes;
+    for (const { end } of this.streamsOf(row, home)) bytes += storedBytes(end);
     return bytes;
   }
 
   dropOf(row: number): number {
-    const end = this.ends[row] ?? null;
-    if (end === null) return 0;
+    const home = this.plane.conflux.mainSetOf(row);
     const bytes = this.heldBytesOf(row);
-    for (const stream of end.streams.all()) if (stream.end instanceof ExitStream) stream.end.abandon();
+    for (const { end } of this.streamsOf(row, home)) if (end instanceof ExitStream) end.abandon();
+    if (home !== null) home.set.close(DestroyReason.RESOURCELIMIT);
     return bytes;
+  }
+
+  /** The streams of a circuit, and those of the set that is counted as its own. */
+  private *streamsOf(row: number, home: HomeSet | null): Generator<Stream> {
+    const end = this.ends[row] ?? null;
+    if (end !== null) yield* end.streams.all();
+    if (home !== null) yield* this.conflux.streamsOf(home);
   }
 
   dropLast(): void {
@@ -251,11 +291,10 @@ export class StreamEdge implements Edge, StreamMemory {
   }
 
   heldSinceMs(row: number): number {
-    const end = this.ends[row] ?? null;
-    let oldest = Number.POSITIVE_INFINITY;
-    if (end === null) return oldest;
-    for (const stream of end.streams.all()) {
-      if (stream.end instanceof ExitStream) oldest = Math.min(oldest, stream.end.waitsSinceMs);
+    const home = this.plane.conflux.mainSetOf(row);
+    let oldest = home === null ? Number.POSITIVE_INFINITY : home.set.waitingSinceMs;
+    for (const { end } of this.streamsOf(row, home)) {
+      if (end instanceof ExitStream) oldest = Math.min(oldest, end.waitsSinceMs);
     }
     return oldest;
   }
@@ -267,6 +306,7 @@ export class StreamEdge implements Edge, StreamMemory {
 
   private *sets(): Generator<StreamSet> {
     for (const end of this.ends) if (end !== null) yield end.streams;
+    yield* this.conflux.sets();
   }
 }
 

@@ -17,12 +17,11 @@ import {
   encodeEnd,
   encodePolicyEnd,
 } from '../cell/stream-message.ts';
-import { PREV } from '../circuit/circuit-table.ts';
 import { Fifo } from '../circuit/fifo.ts';
 import type { CircuitPlane } from '../circuit/plane.ts';
 import { Malformed, Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
-import type { CircuitEnd } from './circuit-end.ts';
+import type { Asker } from './asker.ts';
 import type { ExitPlane } from './exit-plane.ts';
 import type { ExitPolicy } from './exit-policy.ts';
 import type { Connect } from './exit-socket.ts';
@@ -90,20 +89,20 @@ export class ExitOpener {
   }
 
   /** Take a BEGIN for a stream that is not there yet. @throws Violation when its circuit has to close */
-  open(end: CircuitEnd, streamId: number, data: Uint8Array): void {
-    const begin = this.admit(end, streamId, data);
+  open(asker: Asker, streamId: number, data: Uint8Array): void {
+    const begin = this.admit(asker, streamId, data);
     if (begin === null) return;
     const opening: { value: Opening | null } = { value: null };
-    const stream = this.table.add(end.streams, streamId, (made) => {
+    const stream = this.table.add(asker.streams, streamId, (made) => {
       opening.value = new Opening(begin, made);
       return new ExitStream(this.exits, opening.value);
     });
-    end.streams.hasExited = true;
+    asker.streams.hasExited = true;
     this.lookUp(opening.value!, stream.end as ExitStream);
   }
 
   /** Refuse what is refused before anything is looked up. */
-  private admit(end: CircuitEnd, streamId: number, data: Uint8Array): Begin | null {
+  private admit(asker: Asker, streamId: number, data: Uint8Array): Begin | null {
     const { plane } = this;
     const { exit } = plane.options;
     let begin: Begin;
@@ -111,37 +110,32 @@ export class ExitOpener {
       begin = decodeBegin(data);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      return this.refuse(end, streamId, EndReason.TORPROTOCOL, Counter.stream_begin_malformed);
+      return this.refuse(asker, streamId, EndReason.TORPROTOCOL, Counter.stream_begin_malformed);
     }
-    const channel = plane.channels.bySlot[plane.table.port[end.row * 2 + PREV]!]!;
-    if (channel.isClient) {
-      return this.refuse(end, streamId, EndReason.TORPROTOCOL, Counter.stream_first_hop_refused);
+    if (asker.overClient) {
+      return this.refuse(asker, streamId, EndReason.TORPROTOCOL, Counter.stream_first_hop_refused);
     }
-    if (exit.refuseUnknown && !this.isListed(channel.peerRsaId)) {
-      return this.refuse(end, streamId, EndReason.MISC, Counter.stream_unknown_hop_refused);
+    if (exit.refuseUnknown && !asker.overListed) {
+      return this.refuse(asker, streamId, EndReason.MISC, Counter.stream_unknown_hop_refused);
     }
     if (!exit.ipv6Exit && (begin.flags & BeginFlag.IPV4_NOT_OK) !== 0) {
-      return this.refuse(end, streamId, EndReason.EXITPOLICY, Counter.stream_policy_refused);
+      return this.refuse(asker, streamId, EndReason.EXITPOLICY, Counter.stream_policy_refused);
     }
     if (plane.hibernating) {
-      return this.refuse(end, streamId, EndReason.HIBERNATING, Counter.stream_hibernating_refused);
+      return this.refuse(asker, streamId, EndReason.HIBERNATING, Counter.stream_hibernating_refused);
     }
-    if (!takeStreamToken(plane, end)) {
+    if (!takeStreamToken(plane, asker)) {
       if (plane.options.dos.streamDefence === STREAM_DEFENCE_CLOSE) throw tooManyStreams();
-      return this.refuse(end, streamId, EndReason.MISC, Counter.dos_stream_refused);
+      return this.refuse(asker, streamId, EndReason.MISC, Counter.dos_stream_refused);
     }
     return begin;
   }
 
-  private isListed(rsaId: Uint8Array | null): boolean {
-    return rsaId !== null && this.plane.relayIndex.find(rsaId) >= 0;
-  }
-
-  private refuse(end: CircuitEnd, streamId: number, reason: number, counter: number): null {
+  private refuse(asker: Asker, streamId: number, reason: number, counter: number): null {
     const { counters } = this.plane;
     counters.add(counter, 1);
     counters.add(Counter.streams_refused, 1);
-    end.streams.carrier.send(RelayCommand.END, streamId, encodeEnd(reason));
+    asker.streams.carrier.send(RelayCommand.END, streamId, encodeEnd(reason));
     return null;
   }
 

@@ -1,7 +1,7 @@
 /** Sets at home: what ends them, and what they hold. */
 import { describe, expect, test } from 'bun:test';
 import { encodeConfluxSwitch } from '../../src/cell/conflux.ts';
-import { DestroyReason } from '../../src/cell/reason.ts';
+import { DestroyReason, EndReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { WAITING_BYTES } from '../../src/circuit/conflux.ts';
 import { Malformed } from '../../src/fault.ts';
@@ -117,3 +117,22 @@ describe('memory', () => {
     expect(rig.relay.memory.filled()).toBeLessThan(600_000);
   });
 });
+
+test.each([0, 1])(
+  'BEGIN_DIR on a leg of worker %d is answered with END, as C tor does, and numbered',
+  (worker) => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    client.join(0);
+    const leg = client.join(worker);
+    leg.circuit.say(RelayCommand.BEGIN_DIR, 5, new Uint8Array(0));
+    rig.settle();
+    expect(client.came).toEqual([
+      { command: RelayCommand.END, streamId: 5, data: Uint8Array.of(EndReason.NOTDIRECTORY) },
+    ]);
+    expect(leg.destroyed).toBe(-1);
+    expect(rig.count('conflux_begin_dir_refused')).toBe(1);
+    rig.download(0, 3);
+    expect(client.came.length).toBe(4);
+  },
+);

@@ -163,17 +163,6 @@ describe('what closes a circuit', () => {
     rig.expectNothing();
   });
 
-  test.each([0, 1])('BEGIN_DIR on a leg of worker %d', (worker) => {
-    const rig = new ConfluxRig();
-    const client = rig.client();
-    client.join(0);
-    const leg = client.join(worker);
-    leg.circuit.say(RelayCommand.BEGIN_DIR, 5, NOTHING);
-    rig.settle();
-    expect(leg.destroyed).toBe(DestroyReason.PROTOCOL);
-    expect(rig.count('conflux_begin_dir_refused')).toBe(1);
-  });
-
   test('a message of a stream before LINKED', () => {
     const rig = new ConfluxRig();
     const leg = rig.client(1).open(0);

@@ -104,7 +104,7 @@ export class TestEdge implements Edge, LegEnd, SetStreams {
       this.conflux.onRoom(row, 0);
       return;
     }
-    if (this.conflux.take(row, command, streamId, data, true)) return;
+    if (this.conflux.take(row, command, streamId, data)) return;
     this.plain.push({ command, streamId, data: data.slice() });
   }
 
@@ -148,6 +148,10 @@ export class TestEdge implements Edge, LegEnd, SetStreams {
 
   inFlight(row: number): boolean {
     return this.windowOf(row) <= WINDOW - INCREMENT;
+  }
+
+  over(): number {
+    return 0;
   }
 
   hasStreams(row: number): boolean {

@@ -7,10 +7,12 @@ import { CELL_BYTES } from '../../src/cell/cell.ts';
 import type { ActiveLegs } from '../../src/channel/active-legs.ts';
 import { CONTROL_QUEUE_CELLS_MAX, STAGING_CELLS } from '../../src/channel/channel.ts';
 import { type CircuitTable, FREE, NEXT, NO_LEG, NO_PORT, ringPort } from '../../src/circuit/circuit-table.ts';
+import { type SetLeg, WAITING_BYTES, type WaitingMessage } from '../../src/circuit/conflux.ts';
 import { ONION_BYTES, type WaitingOnion } from '../../src/circuit/onion-queue.ts';
 import type { CircuitPlane } from '../../src/circuit/plane.ts';
 import { OWED_BYTES } from '../../src/circuit/ring-port.ts';
 import type { CircuitEnd } from '../../src/edge/circuit-end.ts';
+import type { ConfluxEdge } from '../../src/edge/conflux-edge.ts';
 import type { StreamEnd } from '../../src/edge/stream-end.ts';
 import { MEMORY_NAMES, Memory, type MemoryName } from '../../src/shm/memory-ledger.ts';
 import type { SimRelay, SimWorker } from './relay.ts';
@@ -208,8 +210,30 @@ function recountMemory(worker: SimWorker): Partial<Record<MemoryName, number>> {
       owed.reduce((sum, one) => sum + (one === null ? 0 : OWED_BYTES + (one.body?.length ?? 0)), 0),
     rings: bytes(ports.map(({ outgoing }) => outgoing.u8)),
     streams: recountStreams(worker),
+    conflux: recountConflux(worker),
   };
 }
+
+/** Messages of conflux sets that wait for their turn, and those that wait for rings. */
+function recountConflux({ data }: SimWorker): number {
+  const { conflux, ports } = data.plane;
+  let bytes = 0;
+  for (const { set } of conflux.homes.sets) {
+    const { orphans } = set as unknown as { orphans: readonly SetLeg[] };
+    for (const { waiting } of [...set.legs, ...orphans]) {
+      const { entries } = waiting as unknown as Waiting<WaitingMessage>;
+      for (const one of entries) if (one !== null) bytes += WAITING_BYTES + one.data.length;
+    }
+  }
+  for (const port of ports) {
+    const { entries } =
+      (port as unknown as { joints: Waiting<{ body: Uint8Array }> } | null)?.joints ?? NONE_WAIT;
+    for (const one of entries) if (one !== null) bytes += OWED_BYTES + one.body.length;
+  }
+  return bytes;
+}
+
+const NONE_WAIT: Waiting<{ body: Uint8Array }> = { entries: [] };
 
 /** Bytes of destinations that wait, and buffers lent or kept, of the exit streams of a worker. */
 function recountStreams({ data }: SimWorker): number {
@@ -227,6 +251,8 @@ function recountStreams({ data }: SimWorker): number {
     bytes -= chunkFrom;
   };
   for (const end of ends) if (end !== null) for (const stream of end.streams.all()) count(stream.end);
+  const { conflux } = edge as unknown as { conflux: ConfluxEdge };
+  for (const set of conflux.sets()) for (const stream of set.all()) count(stream.end);
   for (const stream of edge.desk.lingering) count(stream);
   return bytes;
 }

@@ -1,0 +1,394 @@
+/**
+ * One relay of ours as an exit for conflux sets whose legs fall to random workers, over faulty wires and small rings,
+ * while workers stand still and die, legs end, and destinations are slow: all drawn from a seed.
+ *
+ * Looked at: each byte of each stream when it arrives, at the client and at the destination: it is the next one, whatever
+ * leg it came over; the books of each worker after every step that touched it, the memory ledger among them; that what
+ * waits for its order and for rings stays within its bounds; and in the end that all has arrived over the sets that
+ * live, that those which ended did so for a reason and at both ends, and that nothing is left.
+ */
+import { RelayCommand } from '../../src/cell/relay-message.ts';
+import { encodeBegin } from '../../src/cell/stream-message.ts';
+import { COUNTER_NAMES } from '../../src/shm/counter.ts';
+import { RelayIndex } from '../../src/shm/relay-index.ts';
+import { EXIT_PARAMS } from '../shm/exit-params.ts';
+import { type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts';
+import type { SimConnection } from './destinations.ts';
+import { audit, auditStep, expectNothingLeft } from './ledger.ts';
+import { Peer } from './peer.ts';
+import { SimRelay, type SimWorker } from './relay.ts';
+import { World } from './world.ts';
+
+const AUDIT_EVERY = 64;
+const STEPS = 3000;
+const REST_STEPS = 600_000;
+const QUIET_STEPS = 300;
+/** Legs of a set; the most that a set of a C tor client has is two. */
+const LEGS_MOST = 4;
+/** Most messages of a leg that may wait for a ring. */
+const QUEUE_CELLS = 2500;
+
+/** The byte at a place of a stream. */
+function byteAt(seed: number, at: number): number {
+  return (Math.imul(at + 1, 0x9e3779b1) >>> (seed % 23)) & 0xff;
+}
+
+function bytesFrom(seed: number, at: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => byteAt(seed, at + i));
+}
+
+/** A stream and its destination. */
+class Exchange {
+  readonly stream: ClientStream;
+  readonly id: number;
+  readonly seed: number;
+  readonly upload: number;
+  readonly download: number;
+  connection: SimConnection | null = null;
+  uploaded = 0;
+  said = 0;
+  checkedDown = 0;
+  checkedUp = 0;
+
+  constructor(stream: ClientStream, id: number, seed: number, upload: number, download: number) {
+    this.stream = stream;
+    this.id = id;
+    this.seed = seed;
+    this.upload = upload;
+    this.download = download;
+  }
+
+  /** What has come is what was sent, in its order. */
+  check(): void {
+    const { received } = this.stream;
+    for (; this.checkedDown < received.length; this.checkedDown++) {
+      if (received[this.checkedDown] !== byteAt(this.seed, this.checkedDown))
+        throw new Error(`byte ${this.checkedDown} of stream ${this.id} is wrong at the client`);
+    }
+    const came = this.connection?.received ?? [];
+    for (; this.checkedUp < came.length; this.checkedUp++) {
+      if (came[this.checkedUp] !== byteAt(this.seed + 7, this.checkedUp))
+        throw new Error(`byte ${this.checkedUp} of stream ${this.id} is wrong at the destination`);
+    }
+    if (received.length > this.said || came.length > this.uploaded)
+      throw new Error(`stream ${this.id} has bytes from nowhere`);
+  }
+
+  get isDone(): boolean {
+    return (
+      this.stream.received.length === this.download &&
+      this.upload === (this.connection?.received.length ?? -1)
+    );
+  }
+
+  get told(): string {
+    const { received, isOpen, end } = this.stream;
+    return (
+      `stream ${this.id}: open ${isOpen}, ended ${end !== null}, down ${received.length}/${this.said}/${this.download}, ` +
+      `up ${this.connection?.received.length}/${this.uploaded}/${this.upload}`
+    );
+  }
+}
+
+/** A client and what it does. */
+class Party {
+  readonly client: ExitClient;
+  readonly exchanges: Exchange[] = [];
+  /** Something was done to it that may end its set. */
+  excused = false;
+  nextId = 1;
+
+  constructor(client: ExitClient) {
+    this.client = client;
+  }
+
+  get isLinked(): boolean {
+    return this.client.set.legs.length > 0;
+  }
+
+  get isOver(): boolean {
+    return this.client.legs.every((leg) => leg.isOver);
+  }
+}
+
+export class ConfluxScenario {
+  readonly world: World;
+  readonly relay: SimRelay;
+  readonly parties: Party[] = [];
+  private readonly peers: Peer[] = [];
+  private readonly stalled: { stalled: boolean }[] = [];
+  private readonly log: string[] = [];
+  private seen = 0;
+  private holding = true;
+
+  constructor(seed: number) {
+    const draw = new World(seed).prng;
+    this.world = new World(seed, {
+      capacityBytes: 2000 + draw.below(60_000),
+      chunkBytes: 100 + draw.below(20_000),
+      shortWrites: draw.below(3) * 0.3,
+      lateData: draw.below(2) * 0.2,
+      idleDrains: draw.below(2) * 0.02,
+    });
+    const listed = Array.from({ length: 32 }, (_, n) => ({
+      rsaId: new Uint8Array(20).fill(n + 1),
+      ipv4: { host: Uint8Array.of(203, 0, 113, n + 1), port: 1 },
+      ipv6: null,
+    }));
+    this.relay = new SimRelay(this.world, {
+      host: Uint8Array.of(198, 51, 100, 1),
+      workers: 2 + draw.below(2),
+      ringSlots: draw.pick([4, 8, 16, 128]),
+      relayIndex: new RelayIndex(RelayIndex.create(listed)),
+      options: { circQueueCellsMax: QUEUE_CELLS, exit: { ...EXIT_PARAMS, rules: [], ipv6Exit: true } },
+    });
+    const parties = 1 + draw.below(4);
+    for (let i = 0; i < parties; i++) this.join(i, 1 + draw.below(LEGS_MOST));
+  }
+
+  private join(number: number, legs: number): void {
+    const { world, relay } = this;
+    const nonce = world.prng.bytes(32).slice();
+    const client = new ExitClient(relay, nonce);
+    client.ux = world.prng.pick([0, 1, 3, 3]);
+    const party = new Party(client);
+    client.onOpen = (leg) => leg.link();
+    client.onLinked = () => {
+      // As C tor's client: no stream before all legs are linked.
+      if (client.set.legs.length === client.legs.length) client.ready = true;
+    };
+    this.parties.push(party);
+    for (let i = 0; i < legs; i++) {
+      const n = number * LEGS_MOST + i + 1;
+      const peer = Peer.connect(world, relay, {
+        worker: world.prng.below(relay.workerCount),
+        identity: { rsaId: new Uint8Array(20).fill(n), ed25519Id: new Uint8Array(32).fill(n) },
+        from: { host: Uint8Array.of(203, 0, 113, n), port: 50_000 },
+      });
+      this.peers.push(peer);
+      client.circuit(peer);
+    }
+  }
+
+  private note(text: string): void {
+    this.log.push(`step ${this.world.steps}: ${text}`);
+  }
+
+  /** Play it to its end. @throws Error when something is wrong */
+  run(): void {
+    try {
+      this.play();
+    } catch (error) {
+      const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      const { seed, steps } = this.world;
+      throw new Error(`seed ${seed}, step ${steps}: ${why}\n${this.log.slice(-30).join('\n')}`, {
+        cause: error,
+      });
+    }
+  }
+
+  private play(): void {
+    const { prng } = this.world;
+    const mischiefs = prng.below(6);
+    for (let i = 0; i < STEPS; i++) {
+      const party = prng.pick(this.parties);
+      if (party.client.ready && !party.isOver && prng.below(60) === 0) this.begin(party);
+      if (party.exchanges.length > 0 && prng.below(2) === 0) this.act(party, prng.pick(party.exchanges));
+      if (prng.below(STEPS) < mischiefs) this.mischief();
+      if (this.stalled.length > 0 && prng.below(300) === 0) this.stalled.pop()!.stalled = false;
+      this.step(i);
+    }
+    for (const one of this.stalled.splice(0)) one.stalled = false;
+    this.comeToRest();
+    this.judge();
+    this.leave();
+  }
+
+  private begin(party: Party): void {
+    const { prng } = this.world;
+    if (party.exchanges.length >= 5) return;
+    const id = party.nextId++;
+    const target = `192.0.2.${1 + this.parties.indexOf(party)}:${1000 + id}`;
+    party.client.say(RelayCommand.BEGIN, id, encodeBegin(target));
+    const stream = party.client.streams.get(id)!;
+    party.exchanges.push(
+      new Exchange(stream, id, prng.below(1000), prng.below(150_000), prng.below(300_000)),
+    );
+  }
+
+  /** A stream's client or its destination does something. */
+  private act({ client, excused }: Party, one: Exchange): void {
+    const { prng } = this.world;
+    const { connection } = one;
+    const most = this.holding ? 1 + prng.below(20_000) : 50_000;
+    const up = Math.min(most, one.upload - one.uploaded);
+    if (up > 0 && one.stream.isOpen && client.waits < 200) {
+      client.upload(one.id, bytesFrom(one.seed + 7, one.uploaded, up));
+      one.uploaded += up;
+    }
+    if (connection === null || connection.ended) return;
+    if (!connection.accepted && !connection.accept() && !excused) throw new Error(`${one.told} was given up`);
+    if (this.holding && prng.below(8) === 0) connection.drain(prng.below(60_000));
+    const down = Math.min(most, one.download - one.said);
+    if (down <= 0 || connection.ended) return;
+    one.said += down;
+    connection.say(bytesFrom(one.seed, one.said - down, down));
+  }
+
+  private step(i: number): void {
+    const { world } = this;
+    world.step();
+    world.nowMs += world.prng.pick([0.01, 0.05, 1]);
+    this.claim();
+    for (const { exchanges } of this.parties) for (const one of exchanges) one.check();
+    for (const worker of this.relay.workers) this.look(worker, i);
+  }
+
+  private look(worker: SimWorker, i: number): void {
+    if (!worker.touched || !worker.alive) return;
+    worker.touched = false;
+    if (i % AUDIT_EVERY === 0) audit(worker);
+    else auditStep(worker);
+    let legs = 0;
+    for (const { client } of this.parties) legs += client.legs.length;
+    for (const port of worker.data.plane.ports) {
+      if (port !== null && port.jointCount > QUEUE_CELLS * legs + 4 * legs)
+        throw new Error(`${port.jointCount} joint messages wait for a ring`);
+    }
+  }
+
+  /** Learn which stream each new connection is for. */
+  private claim(): void {
+    const { connections } = this.relay.destinations;
+    for (; this.seen < connections.length; this.seen++) {
+      const connection = connections[this.seen]!;
+      const { host, port } = connection.request;
+      const party = this.parties[Number(host.split('.')[3]) - 1]!;
+      const one = party.exchanges.find(({ id }) => id === port - 1000);
+      if (one === undefined || one.connection !== null) throw new Error('a connection that nobody asked for');
+      one.connection = connection;
+      connection.capacity = this.holding ? this.world.prng.below(50_000) : Number.POSITIVE_INFINITY;
+    }
+  }
+
+  /** Break something, and say whom it may have hurt. */
+  private mischief(): void {
+    const { prng } = this.world;
+    const party = prng.pick(this.parties);
+    const leg: ExitLeg = prng.pick(party.client.legs);
+    switch (prng.below(8)) {
+      case 0:
+        this.note('a leg ends');
+        party.excused = true;
+        if (leg.isOpen && !leg.isOver) leg.destroy();
+        return;
+      case 1:
+        this.note('the link of a leg breaks');
+        party.excused = true;
+        leg.peer.wire.reset();
+        return;
+      case 2:
+      case 3:
+        this.note('a leg stops reading for a while');
+        leg.peer.wire.stalled = true;
+        this.stalled.push(leg.peer.wire);
+        return;
+      case 4:
+        this.note('the exit reads nothing of a leg for a while');
+        leg.peer.wire.other.stalled = true;
+        this.stalled.push(leg.peer.wire.other);
+        return;
+      case 5:
+      case 6: {
+        const worker = prng.pick(this.relay.workers);
+        this.note(`worker ${worker.worker} stands still for a while`);
+        worker.stalled = true;
+        this.stalled.push(worker);
+        return;
+      }
+      default: {
+        if (this.relay.workers.some(({ alive }) => !alive)) return;
+        const worker = prng.below(this.relay.workerCount);
+        this.note(`worker ${worker} dies`);
+        this.relay.kill(worker);
+        if (prng.below(2) === 0) this.relay.replace(worker);
+        // Whoever has a leg there, or is at home there, or waits for an answer.
+        for (const each of this.parties) each.excused = true;
+      }
+    }
+  }
+
+  /** Nobody holds anything back any more: everything must arrive. */
+  private comeToRest(): void {
+    const { world } = this;
+    this.holding = false;
+    let quiet = 0;
+    for (let i = 0; i < REST_STEPS && quiet < QUIET_STEPS; i++) {
+      const before = world.delivered;
+      if (i % 20 === 0) this.letGo();
+      this.step(i);
+      if (i % 20 === 19) world.nowMs += 40;
+      quiet = world.delivered === before ? quiet + 1 : 0;
+    }
+  }
+
+  private letGo(): void {
+    for (const party of this.parties) {
+      if (party.isOver) continue;
+      for (const one of party.exchanges) {
+        one.connection?.drain(1e9);
+        this.act(party, one);
+      }
+      party.client.pump();
+    }
+  }
+
+  /** What nobody hurt is done; that the rest is over at both ends is looked at when all have left. */
+  private judge(): void {
+    for (const { client, exchanges, excused, isOver } of this.parties) {
+      if (excused) continue;
+      const undone = exchanges.filter((one) => !one.isDone);
+      if (isOver) throw new Error(`a set ended: ${client.legs.map(({ destroyed }) => destroyed)}`);
+      if (undone.length > 0) throw new Error(`stuck: ${undone.map(({ told }) => told).join('; ')}`);
+    }
+  }
+
+  private leave(): void {
+    const { world, relay } = this;
+    for (const peer of this.peers) peer.wire.reset();
+    world.pass(20_000);
+    for (const { alive, data } of relay.workers) {
+      if (!alive) continue;
+      const { desk, table } = data.edge;
+      const { homes, legs, registry, heldBytes } = data.plane.conflux;
+      const left = [table.count, desk.sockets, desk.buffers.lent, homes.size, homes.remoteCount];
+      left.push(homes.localCount, legs.tokens, registry.size, registry.heldCount, heldBytes);
+      if (left.some((count) => count !== 0)) throw new Error(`left: ${left.join(', ')}`);
+    }
+    expectNothingLeft(relay);
+    for (const name of FAULTS) {
+      if (relay.count(name) !== 0) throw new Error(`an honest client was found at fault: ${name}`);
+    }
+  }
+
+  /** What happened, to be compared. */
+  get told(): readonly number[] {
+    const { steps, delivered, nowMs } = this.world;
+    return [steps, delivered, nowMs, ...COUNTER_NAMES.map((name) => this.relay.count(name))];
+  }
+}
+
+/** What only a peer's fault is counted as. */
+const FAULTS = [
+  'circuit_unexpected_sendme',
+  'circuit_sendme_wrong_tag',
+  'circuit_relay_malformed',
+  'conflux_bad_sequence',
+  'conflux_sequence_back',
+  'conflux_data_loss',
+  'conflux_early_message',
+  'conflux_twice_refused',
+  'conflux_too_many_legs',
+  'conflux_queue_full',
+  'joint_queue_full',
+] as const;
