@@ -125,11 +125,14 @@ function forwardBody(
     }
     table.relayEarly[row] = seen;
   }
-  if (table.layer[row]!.recogniseForward(bodies, at) === RECOGNISED) {
+  const layer = table.layer[row]!;
+  const isLast = table.port[row * 2 + NEXT] === NO_PORT || table.state[row] !== OPEN;
+  const verdict = isLast ? layer.recogniseLast(bodies, at) : layer.recogniseForward(bodies, at);
+  if (verdict === RECOGNISED) {
     onRecognised(plane, row, early, bodies, at);
     return;
   }
-  if (table.port[row * 2 + NEXT] === NO_PORT || table.state[row] !== OPEN) {
+  if (isLast) {
     plane.counters.add(Counter.circuit_unrecognised_no_next, 1);
     closeCircuit(plane, row, DestroyReason.PROTOCOL, DestroyReason.PROTOCOL);
     return;

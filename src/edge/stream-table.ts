@@ -16,6 +16,7 @@ import { decodeXon, encodeEnd, encodeXoff, encodeXon } from '../cell/stream-mess
 import type { CircuitPlane } from '../circuit/plane.ts';
 import { Malformed, Violation } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
+import { ExitStream } from './exit-stream.ts';
 import { STREAM_INCREMENT, STREAM_WINDOW, Stream } from './stream.ts';
 import type { StreamEnd } from './stream-end.ts';
 import { StreamRate } from './stream-rate.ts';
@@ -140,12 +141,14 @@ export class StreamTable {
       this.finish(stream, encodeEnd(EndReason.TORPROTOCOL));
       throw violation('stream_window_exceeded', 'DATA beyond the window of its stream');
     }
-    if (length > 0) stream.end.take(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length));
+    const { end } = stream;
+    if (end instanceof ExitStream) end.takeAt(bytes, at, length);
+    else if (length > 0) end.take(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length));
     if (xonXoff === null) {
       if (stream.deliverWindow <= STREAM_WINDOW - STREAM_INCREMENT) this.acknowledge(stream);
       return;
     }
-    const { heldBytes } = stream.end;
+    const { heldBytes } = end;
     const { flow } = this.plane.options;
     if (xonXoff.onTaken(heldBytes, this.plane.nowMs, flow) === SAY_XOFF) {
       this.plane.counters.add(Counter.stream_xoff_sent, 1);

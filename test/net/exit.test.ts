@@ -98,11 +98,24 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
     }
   }
 
-  /** Megabytes per second that something takes. */
-  async function timed(bytes: number, run: () => Promise<unknown>): Promise<number> {
+  /** Run a transfer of so many bytes over an exit: how fast it was, and what it cost the exit. */
+  async function timed(exit: string, bytes: number, run: () => Promise<unknown>): Promise<Cost> {
+    const { pid } = net.node(exit);
+    const cpu = cpuSec(pid!);
     const began = performance.now();
     await run();
-    return bytes / 1000 / (performance.now() - began);
+    return {
+      mbPerSec: bytes / 1000 / (performance.now() - began),
+      cpuPerGb: ((cpuSec(pid!) - cpu) / bytes) * 1e9,
+    };
+  }
+
+  function tell(what: string, ours: Cost, theirs: Cost): void {
+    console.log(
+      `${what}: ours ${ours.mbPerSec.toFixed(1)} MB/s and ${ours.cpuPerGb.toFixed(1)} CPU s/GB, ` +
+        `C tor ${theirs.mbPerSec.toFixed(1)} MB/s and ${theirs.cpuPerGb.toFixed(1)} CPU s/GB, ` +
+        `ratios ${(ours.mbPerSec / theirs.mbPerSec).toFixed(2)} and ${(ours.cpuPerGb / theirs.cpuPerGb).toFixed(2)}`,
+    );
   }
 
   const whole = expectedTransfer(BULK_BYTES);
@@ -118,12 +131,9 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
           );
           expect(got).toEqual(whole);
         };
-        const theirs = await timed(BULK_BYTES, () => get('exit1'));
-        const ours = await timed(BULK_BYTES, () => get('ours1'));
-        console.log(
-          `${phase}, download: ours ${ours.toFixed(1)} MB/s, C tor ${theirs.toFixed(1)} MB/s, ` +
-            `ratio ${(ours / theirs).toFixed(2)}`,
-        );
+        const theirs = await timed('exit1', BULK_BYTES, () => get('exit1'));
+        const ours = await timed('ours1', BULK_BYTES, () => get('ours1'));
+        tell(`${phase}, download`, ours, theirs);
         const counters = await net.node('ours1').counters();
         expect(counters.get('stream_cells_sent')).toBeGreaterThan(BULK_BYTES / 498);
       },
@@ -139,12 +149,9 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
           );
           expect(got).toEqual(whole);
         };
-        const theirs = await timed(BULK_BYTES, () => put('exit1'));
-        const ours = await timed(BULK_BYTES, () => put('ours2'));
-        console.log(
-          `${phase}, upload: ours ${ours.toFixed(1)} MB/s, C tor ${theirs.toFixed(1)} MB/s, ` +
-            `ratio ${(ours / theirs).toFixed(2)}`,
-        );
+        const theirs = await timed('exit1', BULK_BYTES, () => put('exit1'));
+        const ours = await timed('ours2', BULK_BYTES, () => put('ours2'));
+        tell(`${phase}, upload`, ours, theirs);
       },
       DEADLINE_MS,
     );
@@ -275,6 +282,17 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
     }
   });
 });
+
+interface Cost {
+  readonly mbPerSec: number;
+  readonly cpuPerGb: number;
+}
+
+/** Seconds of CPU that a process has used. */
+function cpuSec(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
 
 /** Memory and open files of a process. */
 function usage(pid: number): { rssMb: number; files: number } {

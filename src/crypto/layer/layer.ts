@@ -25,6 +25,11 @@ export interface RelayLayer {
   decryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array;
   /** Tell for whom a body is that `decryptBodies` gave: `PASS` or `RECOGNISED`. In order, each once. */
   recogniseForward(bytes: Uint8Array, at: number): number;
+  /**
+   * As `recogniseForward`, at half the cost, for a hop behind which there is none: whatever is not recognised ends the
+   * circuit, because the digest has moved for it, too.
+   */
+  recogniseLast(bytes: Uint8Array, at: number): number;
   /** Encrypt `bodies` bodies on their way to the client, as `decryptBodies` decrypts them. */
   encryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array;
   /** Seal and encrypt a message of our own; its digest field must be zero. */

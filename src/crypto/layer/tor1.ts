@@ -57,8 +57,11 @@ class Direction {
     this.tag = tag;
   }
 
-  /** Tell whether a decrypted body was sealed with this digest; only then does the digest move. */
-  recognise(bytes: Uint8Array, at: number): number {
+  /**
+   * Tell whether a decrypted body was sealed with this digest; only then does the digest move. If `isLast` it moves in
+   * any case, which costs less.
+   */
+  recognise(bytes: Uint8Array, at: number, isLast: boolean): number {
     if ((bytes[at + RECOGNIZED_AT] | bytes[at + RECOGNIZED_AT + 1]) !== 0) return PASS;
     const field = at + DIGEST_AT;
     const d0 = bytes[field];
@@ -69,13 +72,14 @@ class Direction {
     bytes[field + 1] = 0;
     bytes[field + 2] = 0;
     bytes[field + 3] = 0;
-    const tag = this.#digest.trial(bytes.subarray(at, at + BODY_BYTES));
+    const body = bytes.subarray(at, at + BODY_BYTES);
+    const tag = isLast ? this.#digest.absorb(body) : this.#digest.trial(body);
     bytes[field] = d0;
     bytes[field + 1] = d1;
     bytes[field + 2] = d2;
     bytes[field + 3] = d3;
     if (((tag[0] ^ d0) | (tag[1] ^ d1) | (tag[2] ^ d2) | (tag[3] ^ d3)) !== 0) return PASS;
-    this.#digest.commit();
+    if (!isLast) this.#digest.commit();
     this.tag = tag;
     return RECOGNISED;
   }
@@ -100,7 +104,7 @@ export class Tor1Layer implements RelayLayer {
 
   decryptForward(bytes: Uint8Array, at: number): number {
     this.#forward.crypt(bytes, at);
-    return this.#forward.recognise(bytes, at);
+    return this.#forward.recognise(bytes, at, false);
   }
 
   encryptBackward(bytes: Uint8Array, at: number): void {
@@ -112,7 +116,11 @@ export class Tor1Layer implements RelayLayer {
   }
 
   recogniseForward(bytes: Uint8Array, at: number): number {
-    return this.#forward.recognise(bytes, at);
+    return this.#forward.recognise(bytes, at, false);
+  }
+
+  recogniseLast(bytes: Uint8Array, at: number): number {
+    return this.#forward.recognise(bytes, at, true);
   }
 
   encryptBodies(bytes: Uint8Array, at: number, bodies: number): Uint8Array {
@@ -160,7 +168,7 @@ export class Tor1ClientLayer implements ClientLayer {
 
   decryptBackward(bytes: Uint8Array, at: number): number {
     this.#backward.crypt(bytes, at);
-    return this.#backward.recognise(bytes, at);
+    return this.#backward.recognise(bytes, at, false);
   }
 
   get forwardTag(): Uint8Array {

@@ -219,6 +219,47 @@ test('of bodies that came together each own one is recognised in its turn', () =
   ]);
 });
 
+test('messages sealed one by one and encrypted together are what each would be alone', () => {
+  const keys = hopKeys[0]!;
+  const [client, together, apart] = [new Tor1ClientLayer(keys), new Tor1Layer(keys), new Tor1Layer(keys)];
+  for (let round = 0; round < 3; round++) {
+    const bodies = new Uint8Array(4 * BODY);
+    const alone = new Uint8Array(4 * BODY);
+    for (let i = 0; i < 4; i++) {
+      bodies.set(message(4 * round + i).subarray(AT, AT + BODY), i * BODY);
+      alone.set(message(4 * round + i).subarray(AT, AT + BODY), i * BODY);
+      together.sealBackward(bodies, i * BODY);
+      apart.originateBackward(alone, i * BODY);
+      expect(together.backwardTag).toEqual(apart.backwardTag);
+    }
+    const sealed = new Uint8Array(together.encryptBodies(bodies, 0, 4));
+    expect(sealed).toEqual(alone);
+    for (let i = 0; i < 4; i++) expect(client.decryptBackward(sealed, i * BODY)).toBe(RECOGNISED);
+    expect(client.backwardTag).toEqual(together.backwardTag);
+  }
+});
+
+test('the last hop recognises the same, and may go on as one that is not the last', () => {
+  const keys = hopKeys[0]!;
+  const [client, relay] = [new Tor1ClientLayer(keys), new Tor1Layer(keys)];
+  const send = (fill: number): Uint8Array => {
+    const bytes = message(fill);
+    client.originateForward(bytes, AT);
+    return new Uint8Array(relay.decryptBodies(bytes, AT, 1));
+  };
+  expect(relay.recogniseLast(send(1), 0)).toBe(RECOGNISED);
+  expect(relay.recogniseForward(send(2), 0)).toBe(RECOGNISED);
+  const third = send(3);
+  expect(relay.recogniseLast(third, 0)).toBe(RECOGNISED);
+  expect(relay.forwardTag).toEqual(client.forwardTag);
+  // The plaintext is whole, digest field included.
+  expect(third.subarray(5, 9)).toEqual(client.forwardTag.subarray(0, 4));
+  const foreign = new Uint8Array(BODY).fill(7);
+  expect(relay.recogniseLast(foreign, 0)).toBe(PASS);
+  foreign.fill(0, 1, 3);
+  expect(relay.recogniseLast(foreign, 0)).toBe(PASS);
+});
+
 test('layers have copies of their keys, though they use them only when the first cell comes', () => {
   const keys = hopKeys[0]!.slice();
   const [client, relay] = [new Tor1ClientLayer(keys), new Tor1Layer(keys)];
