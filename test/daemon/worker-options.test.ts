@@ -127,3 +127,15 @@ test('half-open links never fill the places of all links', () => {
 test('it can be lettered', () => {
   expect(structuredClone(make([]))).toEqual(make([]));
 });
+
+test('conflux is as torrc says, else as the consensus does, within its bounds', () => {
+  expect(make([], { cfx_enabled: 1, cfx_max_legs_set: 5, cfx_max_oooq_bytes: 1000 })).toMatchObject({
+    confluxEnabled: true,
+    confluxLegsMax: 5,
+    confluxHeldBytesMax: 1000,
+  });
+  expect(make([], { cfx_enabled: 0 }).confluxEnabled).toBe(false);
+  expect(make(['ConfluxEnabled auto'], { cfx_enabled: 0 }).confluxEnabled).toBe(false);
+  expect(make(['ConfluxEnabled 1'], { cfx_enabled: 0 }).confluxEnabled).toBe(true);
+  expect(make(['ConfluxEnabled 0'], { cfx_enabled: 1 }).confluxEnabled).toBe(false);
+});

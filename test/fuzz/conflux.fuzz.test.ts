@@ -11,7 +11,7 @@ import { fuzz } from './fuzz.ts';
 
 const vector = readVectors('conflux.txt');
 
-fuzz('conflux link', {
+fuzz('conflux-link', {
   corpus: [vector('link-fresh'), vector('linked-numbers')],
   run: (bytes) => {
     const encoded = encodeConfluxLink(decodeConfluxLink(bytes));
@@ -20,7 +20,7 @@ fuzz('conflux link', {
   cases: 5000,
 });
 
-fuzz('conflux switch', {
+fuzz('conflux-switch', {
   corpus: [vector('switch-31'), vector('switch-31-padded')],
   run: (bytes) => {
     deepStrictEqual(encodeConfluxSwitch(decodeConfluxSwitch(bytes)), bytes.slice(0, 4));
