@@ -103,8 +103,9 @@ export class CacheSide {
     this.isCache = isCache;
     if (!isCache) return;
     for (const kind of SHELVED_KINDS) this.shelver.note(kind);
-    this.offer('ns');
+    // Clients ask for microdescriptors.
     this.offer('microdesc');
+    this.offer('ns');
   }
 
   private note(kind: DocumentKind): void {
