@@ -96,6 +96,8 @@ export interface LinksConfig {
   /** Make one end of a link handshake: a `LinkHandshake`. */
   readonly handshake: (config: HandshakeConfig) => Handshaker;
   readonly onAddressSeen: TellAddressSeen;
+  /** Sockets of this worker that are no links. */
+  readonly otherSockets: () => number;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -137,8 +139,13 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     return this.dials.count;
   }
 
+  /** Sockets of this worker that are open or on their way, those to destinations included. */
+  get sockets(): number {
+    return this.config.channels.count + this.dials.count + this.config.otherSockets();
+  }
+
   private isFull(): boolean {
-    return this.config.channels.count + this.dials.count >= this.options.linksMax;
+    return this.sockets >= this.options.linksMax;
   }
 
   onAccept(wire: Wire, remote: Endpoint, credentials: LinkCredentials): Link | null {

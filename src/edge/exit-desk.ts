@@ -26,12 +26,16 @@ import type { StreamTable } from './stream-table.ts';
 /** Idle buffers that are kept. */
 const IDLE_BUFFERS = 64;
 const SWEEP_MS = 1000;
+/** Of the sockets that a worker may have, those to destinations. */
+const SOCKETS_SHARE = 3 / 4;
 
 /** What a desk is given. */
 export interface DeskConfig {
   readonly connect: Connect;
   readonly resolver: NameResolver;
   readonly bandwidth: Bandwidth;
+  /** Sockets of this worker, links and ours. */
+  readonly sockets: () => number;
 }
 
 const NO_LOOKUP: Lookup = { cancel() {} };
@@ -68,9 +72,15 @@ export class ExitDesk implements ExitPlane {
       connect: config.connect,
       resolver: config.resolver,
       policy: new ExitPolicy(plane.options.exit.rules),
-      hasRoom: () => plane.channels.count + this.sockets < plane.options.linksMax,
+      hasRoom: () => this.hasRoom(),
     };
     this.opener = new ExitOpener(plane, this, table, this.services);
+  }
+
+  /** Destinations may have most of what sockets there may be, and links need some in any case. */
+  private hasRoom(): boolean {
+    const { linksMax } = this.plane.options;
+    return this.sockets < linksMax * SOCKETS_SHARE && this.config.sockets() < linksMax;
   }
 
   now(): number {

@@ -25,7 +25,7 @@ import type { Asker } from './asker.ts';
 import type { ExitPlane } from './exit-plane.ts';
 import type { ExitPolicy } from './exit-policy.ts';
 import type { Connect } from './exit-socket.ts';
-import { ExitStream, type ExitWaker } from './exit-stream.ts';
+import { type ConnectDeadline, ExitStream, type ExitWaker } from './exit-stream.ts';
 import { LITERAL_TTL_SEC, type NameAnswer, type NameResolver, type Wanted } from './resolver.ts';
 import type { Stream } from './stream.ts';
 import { STREAM_DEFENCE_CLOSE, takeStreamToken } from './stream-dos.ts';
@@ -68,18 +68,13 @@ class Opening implements ExitWaker {
   }
 }
 
-interface Deadline {
-  readonly stream: ExitStream;
-  readonly atMs: number;
-}
-
 /** Opens exit streams. One per worker. */
 export class ExitOpener {
   readonly services: ExitServices;
   private readonly plane: CircuitPlane;
   private readonly exits: ExitPlane;
   private readonly table: StreamTable;
-  private readonly deadlines = new Fifo<Deadline>();
+  private readonly deadlines = new Fifo<ConnectDeadline>();
 
   constructor(plane: CircuitPlane, exits: ExitPlane, table: StreamTable, services: ExitServices) {
     this.plane = plane;
@@ -206,8 +201,7 @@ export class ExitOpener {
       this.fail(opening, EndReason.RESOURCELIMIT, Counter.stream_sockets_exhausted);
       return;
     }
-    exit.beginConnect(host, port);
-    this.deadlines.push({ stream: exit, atMs: plane.nowMs + CONNECT_TIMEOUT_MS });
+    this.deadlines.push(exit.beginConnect(host, port, plane.nowMs + CONNECT_TIMEOUT_MS));
     const bind = host.length === 4 ? settings.bindIpv4 : settings.bindIpv6;
     services.connect({ host: printIp(host), port, bind }, exit);
   }
@@ -228,7 +222,7 @@ export class ExitOpener {
       first = this.deadlines.peek()
     ) {
       this.deadlines.pop();
-      if (first.stream.giveUp(EndReason.TIMEOUT)) this.plane.counters.add(Counter.stream_connect_timeout, 1);
+      if (first.stream?.giveUp(EndReason.TIMEOUT)) this.plane.counters.add(Counter.stream_connect_timeout, 1);
     }
   }
 }

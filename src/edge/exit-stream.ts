@@ -38,6 +38,12 @@ export interface ExitWaker {
   onConnected(): void;
 }
 
+/** When a connection must be there. Forgets its stream as soon as that no longer matters. */
+export interface ConnectDeadline {
+  stream: ExitStream | null;
+  readonly atMs: number;
+}
+
 /** One connection to a destination. */
 export class ExitStream implements StreamEnd, ExitSocketEvents {
   /** Where it is connected, or is being connected, to. Null until that is known. */
@@ -54,6 +60,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   private readonly waker: ExitWaker;
   private socket: ExitSocket | null = null;
   private isConnecting = false;
+  private deadline: ConnectDeadline | null = null;
   /** No stream has it any more. */
   private isGone = false;
   private reason = 0;
@@ -90,13 +97,20 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
     return this.incoming > 0 ? 0 : this.reason;
   }
 
-  /** A connection is being made. */
-  beginConnect(host: Uint8Array, port: number): void {
+  /** A connection is being made, and must be there by then. */
+  beginConnect(host: Uint8Array, port: number, deadlineMs: number): ConnectDeadline {
     this.host = host;
     this.port = port;
     this.isPrivate = isInternalIp(host);
     this.isConnecting = true;
     this.plane.sockets++;
+    this.deadline = { stream: this, atMs: deadlineMs };
+    return this.deadline;
+  }
+
+  private dropDeadline(): void {
+    if (this.deadline !== null) this.deadline.stream = null;
+    this.deadline = null;
   }
 
   /** It will not be: end the stream for this reason, if it has none yet. */
@@ -214,6 +228,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   close(): void {
     if (this.isGone) return;
     this.isGone = true;
+    this.dropDeadline();
     this.lookup?.cancel();
     this.lookup = null;
     this.dropIncoming();
@@ -269,6 +284,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
 
   onConnected(socket: ExitSocket): boolean {
     this.isConnecting = false;
+    this.dropDeadline();
     if (this.isGone || this.reason !== 0) {
       this.plane.sockets--;
       return false;
@@ -283,6 +299,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   onConnectFailed(code: string): void {
     if (!this.isConnecting) return;
     this.isConnecting = false;
+    this.dropDeadline();
     this.plane.sockets--;
     if (!this.isGone) this.fail(endReasonOf(code));
   }

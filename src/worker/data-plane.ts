@@ -191,6 +191,7 @@ export class DataPlane {
         dial: config.dial,
         handshake: config.handshake,
         onAddressSeen: config.tellAddressSeen,
+        otherSockets: () => this.edge.desk.sockets,
       },
       options,
       config.credentials,
@@ -209,7 +210,11 @@ export class DataPlane {
   private makeEdge(): StreamEdge {
     const { plane } = this;
     const { connect, resolver, bandwidth } = this.config;
-    return new StreamEdge(plane, (table) => new ExitDesk(plane, table, { connect, resolver, bandwidth }));
+    const sockets = () => this.links.sockets;
+    return new StreamEdge(
+      plane,
+      (table) => new ExitDesk(plane, table, { connect, resolver, bandwidth, sockets }),
+    );
   }
 
   /** Answer directory requests, or not, as options say. */

@@ -312,7 +312,7 @@ export class Loop {
       `Worker ${this.worker}: ${this.data.channels.count} channels (${this.links.halfOpen} half open), ` +
         `${table.count} circuits, ${parked.used} cells waiting, ${onionQueue.length} handshakes waiting, ` +
         `${this.lookups.resolver.client.inFlight} questions to nameservers, ` +
-        `${this.data.wheel.size} timers.`,
+        `${this.data.wheel.size} timers, ${this.data.edge.table.count} streams.`,
     );
   }
 

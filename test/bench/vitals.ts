@@ -28,7 +28,7 @@ export interface Vitals {
 const DEADLINE_MS = 60_000;
 const POLL_MS = 20;
 const STATE =
-  /Worker \d+: (\d+) channels \((\d+) half open\), (\d+) circuits, (\d+) cells waiting, (\d+) handshakes waiting, (\d+) timers/g;
+  /Worker \d+: (\d+) channels \((\d+) half open\), (\d+) circuits, (\d+) cells waiting, (\d+) handshakes waiting, .*?(\d+) timers/g;
 
 /** Read them now. Not twice at once for one process. @throws Error when it does not answer */
 export async function readVitals(watched: Watched): Promise<Vitals> {

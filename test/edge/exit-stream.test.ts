@@ -3,7 +3,12 @@ import { describe, expect, test } from 'bun:test';
 import { EndReason } from '../../src/cell/reason.ts';
 import { BufferPool } from '../../src/channel/buffer-pool.ts';
 import type { ExitPlane } from '../../src/edge/exit-plane.ts';
-import { EXIT_BUFFER_BYTES, ExitStream, type ExitWaker } from '../../src/edge/exit-stream.ts';
+import {
+  type ConnectDeadline,
+  EXIT_BUFFER_BYTES,
+  ExitStream,
+  type ExitWaker,
+} from '../../src/edge/exit-stream.ts';
 import { filled } from '../circuit/rig.ts';
 import { SimConnection } from '../sim/destinations.ts';
 
@@ -25,6 +30,7 @@ class Bench implements ExitPlane, ExitWaker {
   connected = 0;
   readonly stream = new ExitStream(this, this);
   connection!: SimConnection;
+  deadline!: ConnectDeadline;
 
   now(): number {
     return this.nowMs;
@@ -51,14 +57,17 @@ class Bench implements ExitPlane, ExitWaker {
 
   /** Begin to connect to a public address. */
   begin(): this {
-    this.stream.beginConnect(Uint8Array.of(192, 0, 2, 9), 80);
+    const deadline = this.stream.beginConnect(Uint8Array.of(192, 0, 2, 9), 80, 1000);
+    this.deadline = deadline;
     this.connection = new SimConnection({ host: '192.0.2.9', port: 80, bind: null }, this.stream, () => {});
     return this;
   }
 
   open(): this {
     this.begin();
+    expect(this.deadline).toMatchObject({ stream: this.stream, atMs: 1000 });
     expect(this.connection.accept()).toBe(true);
+    expect(this.deadline.stream).toBeNull();
     return this;
   }
 
