@@ -79,7 +79,7 @@ export function onExtend2(
   let target: ExtendTarget;
   try {
     extend = decodeExtend2(data);
-    target = interpretSpecifiers(extend.specifiers);
+    target = completed(plane, interpretSpecifiers(extend.specifiers));
   } catch (error) {
     if (!(error instanceof Malformed)) throw error;
     refuse(plane, row, Counter.extend_malformed, DestroyReason.PROTOCOL);
@@ -102,6 +102,13 @@ export function onExtend2(
     atMs: plane.nowMs + plane.options.extendTimeoutMs,
   });
   findNext(plane, row, target, endpoint);
+}
+
+/** As C tor: an Ed25519 identity that the client left out is filled in, so that the link is checked for it. */
+function completed(plane: CircuitPlane, target: ExtendTarget): ExtendTarget {
+  if (target.ed25519Id !== null || target.rsaId === null) return target;
+  const known = plane.relayIndex.find(target.rsaId);
+  return known < 0 ? target : { ...target, ed25519Id: plane.relayIndex.ed25519Id(known) };
 }
 
 /** Refuse what may not be extended to; otherwise choose the address that a dial would go to. */

@@ -217,7 +217,7 @@ export class Daemon {
       },
       observedBytesPerSec: () => this.bandwidth.observed(this.options),
       uptimeSec: () => this.uptimeSec(),
-      onConsensus: (index: SharedArrayBuffer) => {
+      onRelayIndex: (index: SharedArrayBuffer) => {
         void this.supervisor.setRelayIndex(index);
         void this.supervisor.setOptions(this.workerOptions());
       },

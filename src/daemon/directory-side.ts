@@ -16,11 +16,10 @@ import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
 import { systemTiming } from '../directory/timing.ts';
 import { WireTraffic } from '../directory/wire-traffic.ts';
 import { log } from '../log.ts';
-import type { Consensus } from '../netdoc/consensus.ts';
 import type { RelayIndexBlock } from '../shm/letter.ts';
-import { type IndexedRelay, RelayIndex } from '../shm/relay-index.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 import { PROTOCOLS } from '../version.ts';
+import { RelayIndexKeeper } from './relay-index-keeper.ts';
 
 /** What the directory side asks of the daemon. */
 export interface DirectoryHost {
@@ -35,8 +34,8 @@ export interface DirectoryHost {
   readonly describe: (publishedSec: number) => BuiltDescriptor;
   readonly observedBytesPerSec: () => number;
   readonly uptimeSec: () => number;
-  /** What workers look relays up in: at the start, and when a consensus comes into force. */
-  readonly onConsensus: (index: RelayIndexBlock) => void;
+  /** What workers look relays up in: at the start, and when there is another. */
+  readonly onRelayIndex: (index: RelayIndexBlock) => void;
 }
 
 /** Uniform in [0, 1), from the system's randomness. */
@@ -54,6 +53,7 @@ export class DirectorySide {
   readonly traffic = new WireTraffic();
   private readonly host: DirectoryHost;
   private readonly fetcher: Fetcher;
+  private readonly relayIndex: RelayIndexKeeper;
   readonly authorities: readonly DirectoryAuthority[];
   readonly timing = systemTiming();
 
@@ -73,6 +73,13 @@ export class DirectorySide {
     cache.load(network);
     this.documents = new DocumentStore({ network, timing, directory: options.cacheDirectory });
     this.documents.load();
+    this.relayIndex = new RelayIndexKeeper({
+      network,
+      documents: this.documents,
+      authorities,
+      timing,
+      publish: (index) => host.onRelayIndex(index),
+    });
     const shared = { authorities, network, exchange: this.exchange(), timing, random: randomUnit };
     this.publisher = new Publisher({
       ...shared,
@@ -122,11 +129,8 @@ export class DirectorySide {
   /** Begin to fetch and publish, unless torrc says to keep to ourselves. Returns whether we did. */
   start(): boolean {
     const { network, host } = this;
-    network.onConsensus((_flavour, consensus) => {
-      host.onConsensus(indexOf(consensus, this.authorities));
-      this.publisher.check();
-    });
-    host.onConsensus(indexOf(network.newest, this.authorities));
+    network.onConsensus(() => this.publisher.check());
+    this.relayIndex.start();
     const options = host.options();
     if (options.disableNetwork) {
       log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
@@ -149,6 +153,7 @@ export class DirectorySide {
   stop(): void {
     this.fetcher.stop();
     this.publisher.stop();
+    this.relayIndex.stop();
   }
 
   /** How long onion keys live. */
@@ -167,15 +172,4 @@ function authoritiesOf({ dirAuthorities }: RelayOptions): DirectoryAuthority[] {
     for (const warning of warnings) log.warn('config', warning);
     return authority;
   });
-}
-
-/** The part of a consensus that workers look things up in; before there is one, the authorities alone. */
-function indexOf(consensus: Consensus | null, authorities: readonly DirectoryAuthority[]): RelayIndexBlock {
-  const relays: IndexedRelay[] = [];
-  for (let row = 0; row < (consensus?.routers.count ?? 0); row++) {
-    const { rsaId, address, orPort, ipv6 } = consensus!.routers.at(row);
-    relays.push({ rsaId, ipv4: orPort === 0 ? null : { host: address, port: orPort }, ipv6 });
-  }
-  const hosts = authorities.flatMap(({ dir, ipv6 }) => (ipv6 === null ? [dir.host] : [dir.host, ipv6.host]));
-  return RelayIndex.create(relays, hosts);
 }

@@ -1,6 +1,6 @@
 /**
- * What workers know of the consensus: each relay's advertised addresses, by RSA identity, and which addresses are a
- * relay's or an authority's.
+ * What workers know of the consensus: each relay's advertised addresses and its Ed25519 identity, by RSA identity, and
+ * which addresses are a relay's or an authority's.
  *
  * One immutable block: rows sorted by identity, then all IPv4 and all IPv6 addresses, sorted, too. Main builds a new
  * one when a consensus arrives and letters it; a worker swaps its reference between batches. Nothing is ever written
@@ -14,6 +14,8 @@ export interface IndexedRelay {
   readonly rsaId: Uint8Array;
   readonly ipv4: Endpoint | null;
   readonly ipv6: Endpoint | null;
+  /** 32 bytes; left out or null while its microdescriptor is not there. */
+  readonly ed25519Id?: Uint8Array | null;
 }
 
 /** Counts: rows, IPv4 addresses, IPv6 addresses. */
@@ -21,7 +23,9 @@ const HEADER_BYTES = 12;
 const ID_BYTES = 20;
 const IPV4_AT = ID_BYTES;
 const IPV6_AT = IPV4_AT + 6;
-const ROW_BYTES = IPV6_AT + 18;
+const ED25519_AT = IPV6_AT + 18;
+const ED25519_BYTES = 32;
+const ROW_BYTES = ED25519_AT + ED25519_BYTES;
 
 /** A read-only view of one block. */
 export class RelayIndex {
@@ -59,6 +63,7 @@ export class RelayIndex {
       bytes.set(relay.rsaId, at);
       writeEndpoint(bytes, at + IPV4_AT, relay.ipv4, 4);
       writeEndpoint(bytes, at + IPV6_AT, relay.ipv6, 16);
+      bytes.set(relay.ed25519Id ?? [], at + ED25519_AT);
     }
     return sab;
   }
@@ -134,6 +139,13 @@ export class RelayIndex {
   /** A relay's IPv6 ORPort, a copy; null when it has none. */
   ipv6(row: number): Endpoint | null {
     return this.endpoint(HEADER_BYTES + row * ROW_BYTES + IPV6_AT, 16);
+  }
+
+  /** A relay's Ed25519 identity, a view; null when it is not known. */
+  ed25519Id(row: number): Uint8Array | null {
+    const at = HEADER_BYTES + row * ROW_BYTES + ED25519_AT;
+    const id = this.bytes.subarray(at, at + ED25519_BYTES);
+    return id.every((byte) => byte === 0) ? null : id;
   }
 
   private endpoint(at: number, hostBytes: number): Endpoint | null {

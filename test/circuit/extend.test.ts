@@ -220,6 +220,36 @@ describe('EXTEND2', () => {
   });
 });
 
+describe('an Ed25519 identity that is left out', () => {
+  /** Open a channel to the next hop, then extend to it again without its Ed25519 identity. */
+  function extendAgain(known: (ed25519Id: Uint8Array) => Uint8Array | null) {
+    const rig = new Rig();
+    rig.openTwo();
+    const { rsaId, ed25519Id } = rig.next.hop;
+    const ipv4 = endpoint(NEXT_HOST, 9001);
+    const relay = { rsaId, ipv4, ipv6: null, ed25519Id: known(ed25519Id) };
+    rig.plane.relayIndex = new RelayIndex(RelayIndex.create([relay]));
+    const circuit = rig.open(ID + 1);
+    circuit.extend(rig.next.hop, { specifiers: specifiersOf({ rsaId, ed25519Id: null, ipv4, ipv6: null }) });
+    rig.settle();
+    return { rig, circuit };
+  }
+
+  test('is filled in from the consensus', () => {
+    for (const known of [(id: Uint8Array) => id, () => null]) {
+      const { rig, circuit } = extendAgain(known);
+      rig.extended(circuit);
+      expect(rig.count('links_dialled')).toBe(1);
+    }
+  });
+
+  test('and then checked', () => {
+    const { rig } = extendAgain(() => filled(32, 3));
+    rig.expectDestroyed(DestroyReason.CHANNEL_CLOSED, ID + 1);
+    expect(rig.count('extend_identity_mismatch_refused')).toBe(1);
+  });
+});
+
 describe('EXTEND2 is dropped silently', () => {
   test('in a plain RELAY', () => {
     const rig = new Rig();

@@ -13,6 +13,7 @@ describe('RelayIndex', () => {
     rsaId: id(i * 3),
     ipv4: i % 5 === 0 ? null : { host: Uint8Array.of(10, 0, i >> 8, i & 255), port: 9001 },
     ipv6: i % 2 === 0 ? { host: new Uint8Array(16).fill(i & 255), port: 443 } : null,
+    ...(i % 3 === 0 ? {} : { ed25519Id: i % 3 === 1 ? null : new Uint8Array(32).fill(i) }),
   }));
   const index = new RelayIndex(RelayIndex.create(relays));
 
@@ -23,6 +24,8 @@ describe('RelayIndex', () => {
       expect(row).toBe(i);
       expect(index.ipv4(row)).toEqual(relay.ipv4);
       expect(index.ipv6(row)).toEqual(relay.ipv6);
+      const id = index.ed25519Id(row);
+      expect(id === null ? null : id.slice()).toEqual(i % 256 === 0 ? null : (relay.ed25519Id ?? null));
     }
   });
 
