@@ -8,8 +8,8 @@ import { existsSync, renameSync } from 'node:fs';
 // Paths below are those of this folder, wherever the build is started.
 process.chdir(import.meta.dir);
 
-const ENTRIES = ['src/main.ts', 'src/worker.ts', 'src/load.ts', 'src/clerk.ts'].filter((path) =>
-  existsSync(path),
+const ENTRIES = ['src/main.ts', 'src/worker.ts', 'src/load.ts', 'src/client.ts', 'src/clerk.ts'].filter(
+  (path) => existsSync(path),
 );
 
 function commit(): string {

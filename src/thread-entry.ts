@@ -11,3 +11,6 @@ export const LOAD_URL = new URL('./load.ts', import.meta.url).href;
 
 /** Compresses documents and makes diffs. */
 export const CLERK_URL = new URL('./clerk.ts', import.meta.url).href;
+
+/** The client of a test network. */
+export const CLIENT_URL = new URL('./client.ts', import.meta.url).href;

@@ -14,6 +14,7 @@ import { act } from './actions.ts';
 import { BENCH_ARGS, BENCH_EXAMPLES, bench } from './bench.ts';
 import { ownCommand } from './own-command.ts';
 import { PRINTABLE, printDocument, printHelp } from './print.ts';
+import { TESTNET_ARGS, TESTNET_EXAMPLES, testnet } from './testnet.ts';
 
 const TORRC_ARGS: ArgsDef = {
   'torrc-file': { type: 'string', alias: ['f'], description: 'the torrc to read', valueHint: 'FILE' },
@@ -98,6 +99,12 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     args: BENCH_ARGS,
     examples: BENCH_EXAMPLES,
     run: bench,
+  },
+  testnet: {
+    description: 'a whole private Tor network on this machine, with downloads through it',
+    args: TESTNET_ARGS,
+    examples: TESTNET_EXAMPLES,
+    run: testnet,
   },
 };
 

@@ -166,6 +166,8 @@ export type LetterToWorker =
       readonly credentials: LinkCredentials;
       readonly onionKeys: OnionKeysLetter;
       readonly listeners: readonly LentListener[];
+      /** Dial as a client: do not say who we are. */
+      readonly isClient?: boolean;
       readonly relayIndex: RelayIndexBlock;
       readonly shelf: ShelfBlock;
     }

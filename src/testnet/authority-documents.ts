@@ -92,6 +92,11 @@ export class AuthorityDocuments {
     this.microdescriptorShelf.put(encodeHex(digest), document);
   }
 
+  /** The certificate of the key that signs consensuses. */
+  get certificateText(): Uint8Array {
+    return this.certificate;
+  }
+
   /** The consensus in force. */
   consensus(flavour: ConsensusFlavour): ServedConsensus | null {
     return this.consensuses.get(flavour) ?? null;

@@ -151,7 +151,7 @@ export class Loop {
       beginBatch: () => this.beginBatch(),
       soon: queueMicrotask,
       dial,
-      handshake: (config) => new LinkHandshake(config),
+      handshake: (config) => new LinkHandshake({ ...config, anonymous: letter.isClient === true }),
       tellOrigin: tell.origin,
       tellAddressSeen: tell.addressSeen,
       onShelves,
