@@ -62,13 +62,20 @@ export class CircuitFlow {
 
   /** A DATA cell was sealed. `tag`: that of this cell, which is kept, if it is one that a SENDME will answer. */
   onSent(tag: Uint8Array, nowMs: number): void {
-    if (this.vegas !== null) {
-      if (this.vegas.noteSent(nowMs)) this.tags.push(tag);
-      return;
-    }
+    if (this.noteSent(nowMs)) this.keepTag(tag);
+  }
+
+  /** The same in two steps: a DATA cell was sealed. True if `keepTag` must be given its tag now. */
+  noteSent(nowMs: number): boolean {
+    if (this.vegas !== null) return this.vegas.noteSent(nowMs);
     this.packageWindow--;
-    if (++this.sent < CIRCUIT_INCREMENT) return;
+    if (++this.sent < CIRCUIT_INCREMENT) return false;
     this.sent = 0;
+    return true;
+  }
+
+  /** Keep the tag that a SENDME will have to carry. */
+  keepTag(tag: Uint8Array): void {
     this.tags.push(tag);
   }
 

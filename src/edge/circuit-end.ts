@@ -106,7 +106,7 @@ export class CircuitEnd implements Carrier, Asker {
     const layer = plane.table.layer[row]!;
     for (let i = 0; i < count; i++) {
       layer.sealBackward(bodies, i * BODY_BYTES);
-      flow.onSent(layer.backwardTag, plane.nowMs);
+      if (flow.noteSent(plane.nowMs)) flow.keepTag(layer.backwardTag);
     }
     const sealed = layer.encryptBodies(bodies, 0, count);
     const leg = row * 2 + PREV;

@@ -39,7 +39,7 @@ export interface RelayLayer {
    * right before or after it and stand beside it, in the order in which they were sealed.
    */
   sealBackward(bytes: Uint8Array, at: number): void;
-  /** The tag of the last cell that was recognised, which a SENDME for it must carry. Owned by the layer. */
+  /** The tag of the last cell that was recognised, which a SENDME for it must carry; made when it is asked for. */
   readonly forwardTag: Uint8Array;
   /** The tag of the last cell that we originated, which the client's SENDME for it must carry. */
   readonly backwardTag: Uint8Array;

@@ -23,14 +23,14 @@ import { type ClientLayer, PASS, RECOGNISED, type RelayLayer } from './layer.ts'
 export const TOR1_KEY_BYTES = 72;
 
 const KEY_BYTES = 16;
-const NO_TAG = new Uint8Array(SHA1_BYTES);
+const NO_TAG = '\0'.repeat(SHA1_BYTES);
 
 /** One direction of one hop: a keystream and a digest that are made at first use, and the last tag. */
 class Direction {
   readonly #key: Uint8Array;
   readonly #digest: RunningSha1;
   #cipher: AesCtr | null = null;
-  tag: Uint8Array = NO_TAG;
+  #tag: string = NO_TAG;
 
   /** Both are kept. */
   constructor(seed: Uint8Array, key: Uint8Array) {
@@ -50,11 +50,16 @@ class Direction {
   seal(bytes: Uint8Array, at: number): void {
     const tag = this.#digest.absorb(bytes.subarray(at, at + BODY_BYTES));
     const field = at + DIGEST_AT;
-    bytes[field] = tag[0];
-    bytes[field + 1] = tag[1];
-    bytes[field + 2] = tag[2];
-    bytes[field + 3] = tag[3];
-    this.tag = tag;
+    bytes[field] = tag.charCodeAt(0);
+    bytes[field + 1] = tag.charCodeAt(1);
+    bytes[field + 2] = tag.charCodeAt(2);
+    bytes[field + 3] = tag.charCodeAt(3);
+    this.#tag = tag;
+  }
+
+  /** The digest of the last body that was sealed or recognised: 20 new bytes. */
+  get tag(): Uint8Array {
+    return Buffer.from(this.#tag, 'latin1');
   }
 
   /**
@@ -78,9 +83,14 @@ class Direction {
     bytes[field + 1] = d1;
     bytes[field + 2] = d2;
     bytes[field + 3] = d3;
-    if (((tag[0] ^ d0) | (tag[1] ^ d1) | (tag[2] ^ d2) | (tag[3] ^ d3)) !== 0) return PASS;
+    const difference =
+      (tag.charCodeAt(0) ^ d0) |
+      (tag.charCodeAt(1) ^ d1) |
+      (tag.charCodeAt(2) ^ d2) |
+      (tag.charCodeAt(3) ^ d3);
+    if (difference !== 0) return PASS;
     if (!isLast) this.#digest.commit();
-    this.tag = tag;
+    this.#tag = tag;
     return RECOGNISED;
   }
 
