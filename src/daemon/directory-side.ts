@@ -53,6 +53,7 @@ export class DirectorySide {
   readonly traffic = new WireTraffic();
   private readonly host: DirectoryHost;
   private readonly fetcher: Fetcher;
+  private isStopped = false;
   private readonly relayIndex: RelayIndexKeeper;
   readonly authorities: readonly DirectoryAuthority[];
   readonly timing = systemTiming();
@@ -72,7 +73,6 @@ export class DirectorySide {
     const cache = new DirectoryCache(options.cacheDirectory);
     cache.load(network);
     this.documents = new DocumentStore({ network, timing, directory: options.cacheDirectory });
-    this.documents.load();
     this.relayIndex = new RelayIndexKeeper({
       network,
       documents: this.documents,
@@ -139,8 +139,11 @@ export class DirectorySide {
     // A local relay that nobody configured talks to no one.
     const isLocal = options.orPorts.every(({ where }) => where === 'default');
     if (options.dirAuthorities.length === 0 && isLocal) return false;
-    this.fetcher.start();
     this.publisher.start();
+    // Nothing is fetched that lies on disk.
+    void this.documents.loadInPieces().then(() => {
+      if (!this.isStopped) this.fetcher.start();
+    });
     return true;
   }
 
@@ -151,6 +154,7 @@ export class DirectorySide {
 
   /** Give up everything under way. */
   stop(): void {
+    this.isStopped = true;
     this.fetcher.stop();
     this.publisher.stop();
     this.relayIndex.stop();

@@ -10,7 +10,7 @@
  */
 import { Malformed } from '../fault.ts';
 import { log } from '../log.ts';
-import { printDownloaded, splitAnnotated } from '../netdoc/annotated.ts';
+import { annotatedRanges, printDownloaded } from '../netdoc/annotated.ts';
 import type { Consensus } from '../netdoc/consensus.ts';
 import {
   parseServerDescriptor,
@@ -26,6 +26,9 @@ const CURRENT_SEC = 48 * 3600;
 const OLD_SEC = 5 * 24 * 3600;
 /** Old ones of one relay that are kept when there are many. */
 const OLD_PER_RELAY = 2;
+
+/** Documents that are read from disk before others have their turn: some ten milliseconds. */
+const PIECE = 50;
 
 /** A server descriptor that is held. */
 export interface HeldDescriptor {
@@ -112,22 +115,25 @@ export class DescriptorStore {
     return this.#current.values();
   }
 
-  /**
-   * Read the files. A consensus that is in force is given first.
-   * @param nowSec - wall time
-   */
+  /** Read the files. A consensus that is in force is given first. */
   load(nowSec: number): void {
+    for (const _ of this.loadPieces(nowSec));
+  }
+
+  /** Read the files, with a pause after every few documents. */
+  *loadPieces(nowSec: number): Generator<undefined> {
     const { main, journal } = this.#file.read();
     const problems: string[] = [];
+    let count = 0;
     for (const bytes of [main, journal]) {
-      for (const { start, end, annotations } of splitAnnotated(bytes, 'router')) {
-        const document = bytes.subarray(start, end);
+      for (const { start, end, annotations } of annotatedRanges(bytes, 'router')) {
         const text = [...annotations]
           .map(([name, value]) => `@${name} ${value}\n`.replace(' \n', '\n'))
           .join('');
-        const outcome = this.#read(document, nowSec, false);
+        const outcome = this.#read(bytes.subarray(start, end), nowSec, false);
         if ('why' in outcome) problems.push(outcome.why);
         else this.#put(outcome, Buffer.from(text, 'latin1'));
+        if (++count % PIECE === 0) yield;
       }
     }
     if (problems.length > 0) log.info('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
@@ -152,7 +158,7 @@ export class DescriptorStore {
     const problems: string[] = [];
     const chunks: Uint8Array[] = [];
     let [added, unwanted] = [0, 0];
-    for (const { start, end } of splitAnnotated(bytes, 'router')) {
+    for (const { start, end } of annotatedRanges(bytes, 'router')) {
       const outcome = this.#read(bytes.subarray(start, end), nowSec, true);
       if ('why' in outcome) {
         problems.push(outcome.why);

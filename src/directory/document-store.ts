@@ -56,15 +56,24 @@ export class DocumentStore {
 
   /** Read the files of descriptors, extra-infos and microdescriptors; the consensuses are read before. */
   load(): void {
+    for (const _ of this.#loadPieces());
+  }
+
+  /** Do the same, and let others have their turn meanwhile: a full cache takes seconds to read. */
+  async loadInPieces(): Promise<void> {
+    for (const _ of this.#loadPieces()) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  *#loadPieces(): Generator<undefined> {
     const nowSec = this.#config.timing.nowSec();
-    this.microdescriptors.load();
+    const [micro, server, extra] = [this.microdescriptors, this.serverDescriptors, this.extraInfos];
+    yield* micro.loadPieces();
     this.#review('microdesc');
     const ns = this.consensus('ns');
-    if (ns !== null) this.serverDescriptors.review(ns.consensus, nowSec);
-    this.serverDescriptors.load(nowSec);
-    this.extraInfos.load(nowSec);
+    if (ns !== null) server.review(ns.consensus, nowSec);
+    yield* server.loadPieces(nowSec);
+    yield* extra.loadPieces(nowSec);
     this.#review('ns');
-    const [micro, server, extra] = [this.microdescriptors, this.serverDescriptors, this.extraInfos];
     log.info(
       'dir',
       `Read ${micro.size} microdescriptors, ${server.size} server descriptors and ${extra.size} extra-infos from disk.`,

@@ -7,13 +7,16 @@
  */
 import { Malformed } from '../fault.ts';
 import { log } from '../log.ts';
-import { splitAnnotated } from '../netdoc/annotated.ts';
+import { annotatedRanges } from '../netdoc/annotated.ts';
 import { type ExtraInfo, parseExtraInfo, verifyExtraInfo } from '../netdoc/extra-info.ts';
 import { parseServerDescriptor } from '../netdoc/server-descriptor.ts';
 import { summariseProblems } from './certificate-store.ts';
 import type { AddedDescriptors, DescriptorStore } from './descriptor-store.ts';
 import { DigestMap } from './digest-map.ts';
 import { isDescriptorFileGrown, JournaledFile } from './journaled-file.ts';
+
+/** Documents that are read from disk before others have their turn: some ten milliseconds. */
+const PIECE = 100;
 
 /** An extra-info that is held. */
 export interface HeldExtraInfo {
@@ -72,13 +75,20 @@ export class ExtraInfoStore {
 
   /** Read the files, behind those of the descriptors. */
   load(nowSec: number): void {
+    for (const _ of this.loadPieces(nowSec));
+  }
+
+  /** Read the files, with a pause after every few documents. */
+  *loadPieces(nowSec: number): Generator<undefined> {
     const { main, journal } = this.#file.read();
     const problems: string[] = [];
+    let count = 0;
     for (const bytes of [main, journal]) {
-      for (const { start, end } of splitAnnotated(bytes, 'extra-info')) {
+      for (const { start, end } of annotatedRanges(bytes, 'extra-info')) {
         const outcome = this.#read(bytes.subarray(start, end), nowSec, false);
         if ('why' in outcome) problems.push(outcome.why);
         else this.#put(outcome);
+        if (++count % PIECE === 0) yield;
       }
     }
     if (problems.length > 0) log.info('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
@@ -92,7 +102,7 @@ export class ExtraInfoStore {
     const problems: string[] = [];
     const chunks: Uint8Array[] = [];
     let [added, unwanted] = [0, 0];
-    for (const { start, end } of splitAnnotated(bytes, 'extra-info')) {
+    for (const { start, end } of annotatedRanges(bytes, 'extra-info')) {
       const outcome = this.#read(bytes.subarray(start, end), nowSec, true);
       if ('why' in outcome) {
         problems.push(outcome.why);

@@ -8,12 +8,14 @@
  * @source dir-spec "Downloading microdescriptors", "Caching"; C tor's microdesc.c for the file
  */
 
+import { Malformed } from '../fault.ts';
 import { log } from '../log.ts';
-import { printLastListed } from '../netdoc/annotated.ts';
+import { annotatedRanges, printLastListed } from '../netdoc/annotated.ts';
 import type { Consensus } from '../netdoc/consensus.ts';
 import {
   type AnnotatedMicrodescriptor,
   type Microdescriptor,
+  parseAnnotatedMicrodescriptor,
   parseMicrodescriptors,
 } from '../netdoc/microdescriptor.ts';
 import { type PortSummary, printSummary } from '../netdoc/port-summary.ts';
@@ -25,6 +27,9 @@ import { isMicrodescFileGrown, JournaledFile } from './journaled-file.ts';
 const UNLISTED_SEC = 7 * 24 * 3600;
 /** A consensus tells what is listed until so long after it expired. */
 const REASONABLY_LIVE_SEC = 24 * 3600;
+
+/** Documents that are read from disk before others have their turn: some ten milliseconds. */
+const PIECE = 200;
 
 interface Held {
   readonly microdescriptor: Microdescriptor;
@@ -98,17 +103,26 @@ export class MicrodescriptorStore {
 
   /** Read the files. */
   load(): void {
+    for (const _ of this.loadPieces());
+  }
+
+  /** Read the files, with a pause after every few documents. */
+  *loadPieces(): Generator<undefined> {
     const { main, journal } = this.#file.read();
+    const problems: string[] = [];
+    let count = 0;
     for (const bytes of [main, journal]) {
-      const { list, problems } = parseMicrodescriptors(bytes);
-      if (problems.length > 0) {
-        log.warn(
-          'dir',
-          `${this.#file.name}: skipped: ${summariseProblems(problems.map((each) => each.message))}`,
-        );
+      for (const range of annotatedRanges(bytes, 'onion-key')) {
+        try {
+          this.#put(parseAnnotatedMicrodescriptor(bytes, range));
+        } catch (error) {
+          if (!(error instanceof Malformed)) throw error;
+          problems.push(error.message);
+        }
+        if (++count % PIECE === 0) yield;
       }
-      for (const each of list) this.#put(each);
     }
+    if (problems.length > 0) log.warn('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
     if (this.#held.size > 0) this.#onChange();
   }
 

@@ -28,32 +28,35 @@ const NO_ANNOTATIONS: ReadonlyMap<string, string> = new Map();
  * Find the documents that begin with a line of this keyword. A document reaches to the next one, or to an annotation.
  */
 export function splitAnnotated(bytes: Uint8Array, keyword: string): AnnotatedRange[] {
+  return [...annotatedRanges(bytes, keyword)];
+}
+
+/** Find the same documents one after the other. */
+export function* annotatedRanges(bytes: Uint8Array, keyword: string): Generator<AnnotatedRange> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const ranges: AnnotatedRange[] = [];
   let annotations: Map<string, string> | null = null;
   let start = -1;
   let of = NO_ANNOTATIONS;
-  const close = (end: number): void => {
-    if (start >= 0) ranges.push({ annotations: of, start, end });
-    start = -1;
-  };
   for (let at = 0; at < bytes.length; ) {
     const feed = buffer.indexOf(LF, at);
     const end = feed < 0 ? bytes.length : feed;
-    if (bytes[at] === AT) {
-      close(at);
+    const isAnnotation = bytes[at] === AT;
+    const isHead = !isAnnotation && beginsWith(bytes, at, end, keyword);
+    if ((isAnnotation || isHead) && start >= 0) {
+      yield { annotations: of, start, end: at };
+      start = -1;
+    }
+    if (isAnnotation) {
       annotations ??= new Map();
       addAnnotation(annotations, latin1(bytes, at + 1, end));
-    } else if (beginsWith(bytes, at, end, keyword)) {
-      close(at);
+    } else if (isHead) {
       start = at;
       of = annotations ?? NO_ANNOTATIONS;
       annotations = null;
     }
     at = end + 1;
   }
-  close(bytes.length);
-  return ranges;
+  if (start >= 0) yield { annotations: of, start, end: bytes.length };
 }
 
 /** The first annotation of a name counts. */

@@ -10,7 +10,7 @@
 import type { Endpoint } from '../bytes/address.ts';
 import { sha256 } from '../crypto/digest.ts';
 import { Malformed } from '../fault.ts';
-import { splitAnnotated } from './annotated.ts';
+import { type AnnotatedRange, annotatedRanges } from './annotated.ts';
 import { base64Field, parseIpv6Endpoint, parseTime } from './field.ts';
 import { type DocumentText, documentBytes, type Item, type ItemRules, readDocument } from './item.ts';
 import { type PortSummary, parseSummary } from './port-summary.ts';
@@ -117,19 +117,26 @@ export interface MicrodescriptorList {
   readonly problems: readonly Malformed[];
 }
 
+/** Parse a microdescriptor and its annotations. @throws Malformed */
+export function parseAnnotatedMicrodescriptor(
+  bytes: Uint8Array,
+  { annotations, start, end }: AnnotatedRange,
+): AnnotatedMicrodescriptor {
+  const lastListedSec = parseTime(annotations.get('last-listed') ?? '') ?? 0;
+  return { microdescriptor: parseMicrodescriptor(bytes.subarray(start, end)), lastListedSec };
+}
+
 /** Parse several microdescriptors, with annotations or without. One that does not parse costs only itself. */
 export function parseMicrodescriptors(bytes: Uint8Array): MicrodescriptorList {
   const list: AnnotatedMicrodescriptor[] = [];
   const bad: Uint8Array[] = [];
   const problems: Malformed[] = [];
-  for (const { annotations, start, end } of splitAnnotated(bytes, 'onion-key')) {
-    const document = bytes.subarray(start, end);
+  for (const range of annotatedRanges(bytes, 'onion-key')) {
     try {
-      const lastListedSec = parseTime(annotations.get('last-listed') ?? '') ?? 0;
-      list.push({ microdescriptor: parseMicrodescriptor(document), lastListedSec });
+      list.push(parseAnnotatedMicrodescriptor(bytes, range));
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      bad.push(sha256(document));
+      bad.push(sha256(bytes.subarray(range.start, range.end)));
       problems.push(error);
     }
   }

@@ -220,8 +220,8 @@ export interface ServerDescriptor {
   readonly ed25519Id: Uint8Array;
   readonly ntorOnionKey: Uint8Array;
   readonly ntorCrosscert: Ed25519Cert;
-  /** The Ed25519 form of the ntor onion key, which signed the cross-certificate. */
-  readonly ntorCrosscertKey: Uint8Array;
+  /** Sign bit of the Ed25519 form of the ntor onion key, which signed the cross-certificate. */
+  readonly ntorCrosscertSign: 0 | 1;
   /** PKCS#1 DER of the RSA onion key and its signature over both identities; null when there is none. */
   readonly tap: { readonly keyDer: Uint8Array; readonly crosscert: Uint8Array } | null;
   readonly family: readonly string[];
@@ -292,15 +292,13 @@ function readTap(table: ItemTable): ServerDescriptor['tap'] {
   return { keyDer: routerKeyField(key), crosscert: crosscert.objectBody('CROSSCERT') };
 }
 
-function readNtorCrosscert(table: ItemTable, onionKey: Uint8Array): { cert: Ed25519Cert; key: Uint8Array } {
+function readNtorCrosscert(table: ItemTable): { cert: Ed25519Cert; sign: 0 | 1 } {
   const item = table.get('ntor-onion-key-crosscert');
   const bit = item.arg(0);
   if (bit !== '0' && bit !== '1') throw item.malformed('has a bad sign bit');
   const cert = decodeEd25519Cert(item.objectBody('ED25519 CERT'));
   if (cert.certType !== CertType.NTOR_CROSS) throw item.malformed('has a certificate of another type');
-  const key = convertCurve25519PublicToEd25519(onionKey, bit === '1' ? 1 : 0);
-  if (key === null) throw item.malformed('belongs to no point of the curve');
-  return { cert, key };
+  return { cert, sign: bit === '1' ? 1 : 0 };
 }
 
 function readOverload(item: Item | null): number | null {
@@ -348,7 +346,7 @@ export function parseServerDescriptor(text: DocumentText): ServerDescriptor {
   checkFingerprint(table.find('fingerprint'), rsaId);
   const ntorOnionKey = base64Field(table.get('ntor-onion-key'), 0, 32);
   if (isZero(ntorOnionKey)) throw table.get('ntor-onion-key').malformed('is zero');
-  const ntor = readNtorCrosscert(table, ntorOnionKey);
+  const ntor = readNtorCrosscert(table);
   const uptime = table.find('uptime');
   const hibernating = table.find('hibernating');
   const proto = table.get('proto').rest.trimEnd();
@@ -370,7 +368,7 @@ export function parseServerDescriptor(text: DocumentText): ServerDescriptor {
     ed25519Id: seal.ed25519Id,
     ntorOnionKey,
     ntorCrosscert: ntor.cert,
-    ntorCrosscertKey: ntor.key,
+    ntorCrosscertSign: ntor.sign,
     tap: readTap(table),
     family: table.find('family')?.args ?? [],
     familyCerts: table.all('family-cert').map((item) => item.objectBody('FAMILY CERT')),
@@ -408,7 +406,9 @@ export function verifyServerDescriptor(descriptor: ServerDescriptor, nowSec: num
   if (!equal(ntorCrosscert.certifiedKey, ed25519Id)) {
     throw new Malformed(NOUN, 'ntor-onion-key-crosscert certifies another identity');
   }
-  const problem = checkEd25519Cert(ntorCrosscert, descriptor.ntorCrosscertKey, nowSec);
+  const key = convertCurve25519PublicToEd25519(descriptor.ntorOnionKey, descriptor.ntorCrosscertSign);
+  if (key === null) throw new Malformed(NOUN, 'ntor-onion-key belongs to no point of the curve');
+  const problem = checkEd25519Cert(ntorCrosscert, key, nowSec);
   if (problem !== null) throw new Malformed(NOUN, `ntor-onion-key-crosscert: ${problem}`);
   if (tap === null) return;
   if (!verifyRaw(tap.keyDer, Buffer.concat([rsaId, ed25519Id]), tap.crosscert)) {

@@ -50,16 +50,20 @@ test('listeners are told what changed, once for each batch', () => {
   expect(bytes).toBe(store.microdescriptors.bytes + store.serverDescriptors.bytes + store.extraInfos.bytes);
 });
 
-test('all files are read, in an order in which each can be believed', () => {
-  writeFileSync(join(directory, 'cached-descriptors'), DESCRIPTORS);
-  writeFileSync(join(directory, 'cached-extrainfo.new'), EXTRA_INFOS);
-  writeFileSync(join(directory, 'cached-microdescs'), MICRODESCRIPTORS);
-  const { network, time } = makeChutney();
-  network.offer('ns', NS, 'test');
-  network.offer('microdesc', MICRODESC, 'test');
-  const store = new DocumentStore({ network, timing: time, directory });
-  store.load();
-  expect(store.serverDescriptors.missing(CONSENSUS)).toEqual([]);
-  expect(store.extraInfos.missing()).toEqual([]);
-  expect(store.microdescriptors.missing(MICRODESC_CONSENSUS)).toEqual([]);
-});
+test.each(['at once', 'in pieces'])(
+  'all files are read %s, in an order in which each can be believed',
+  async (way) => {
+    writeFileSync(join(directory, 'cached-descriptors'), DESCRIPTORS);
+    writeFileSync(join(directory, 'cached-extrainfo.new'), EXTRA_INFOS);
+    writeFileSync(join(directory, 'cached-microdescs'), MICRODESCRIPTORS);
+    const { network, time } = makeChutney();
+    network.offer('ns', NS, 'test');
+    network.offer('microdesc', MICRODESC, 'test');
+    const store = new DocumentStore({ network, timing: time, directory });
+    if (way === 'at once') store.load();
+    else await store.loadInPieces();
+    expect(store.serverDescriptors.missing(CONSENSUS)).toEqual([]);
+    expect(store.extraInfos.missing()).toEqual([]);
+    expect(store.microdescriptors.missing(MICRODESC_CONSENSUS)).toEqual([]);
+  },
+);

@@ -222,7 +222,14 @@ describe('verifyServerDescriptor', () => {
     const verify = (changes: Partial<ServerDescriptor>) => () =>
       verifyServerDescriptor({ ...ours, ...changes }, NOW_SEC);
     expect(verify({ ntorCrosscert: theirs.ntorCrosscert })).toThrow('another identity');
-    expect(verify({ ntorCrosscertKey: theirs.ntorCrosscertKey })).toThrow('badly signed');
+    expect(verify({ ntorOnionKey: theirs.ntorOnionKey })).toThrow('badly signed');
+    const sign = ours.ntorCrosscertSign === 0 ? 1 : 0;
+    expect(verify({ ntorCrosscertSign: sign })).toThrow('badly signed');
+    // Minus one is no u-coordinate of the curve.
+    const nowhere = new Uint8Array(32).fill(255);
+    nowhere[0] = 236;
+    nowhere[31] = 127;
+    expect(verify({ ntorOnionKey: nowhere })).toThrow('no point');
     expect(verify({ tap: theirs.tap })).toThrow('onion-key-crosscert is wrong');
     expect(verify({ tap: { keyDer: TAP.publicDer, crosscert: theirs.tap!.crosscert } })).toThrow(
       'onion-key-crosscert',
