@@ -144,9 +144,10 @@ export class PathChooser {
 
   /** The hops of a circuit that ends at ourselves and reaches us over one address family. */
   toOurselves(own: Kin & { readonly hop: OriginHop }): OriginHop[] | null {
-    // A relay that extends over IPv6 says so.
+    // A relay that extends over IPv6 says so, and has IPv6 itself.
     const needsIpv6 = own.hop.ipv4 === null;
-    const mayExtend = (node: PathNode): boolean => !needsIpv6 || nodeSpeaks(node, 'Relay', 3);
+    const mayExtend = (node: PathNode): boolean =>
+      !needsIpv6 || (node.ipv6Port !== 0 && nodeSpeaks(node, 'Relay', 3));
     const path = this.before(own, RouterFlag.Fast, PATH_HOPS - 1, mayExtend);
     return path === null ? null : [...path.map(hopOf), own.hop];
   }

@@ -127,16 +127,24 @@ test('inside the network anyone may be last', () => {
 });
 
 describe('to ourselves', () => {
-  const relays = [...many(guard, 3), { ...middle, proto: 'Relay=2' }, middle];
+  const ipv6 = (last: number): Uint8Array => Uint8Array.of(0x20, 1, 0xd, last, ...new Uint8Array(12));
+  const relays: MadeRelay[] = [
+    { ...guard, ipv6: ipv6(1) },
+    { ...guard, ipv6: ipv6(2) },
+    { ...guard, ipv6: ipv6(3) },
+    { ...middle, ipv6: ipv6(4), proto: 'Relay=2' },
+    { ...middle, ipv6: ipv6(5) },
+    middle,
+  ];
 
   function own(isIpv6: boolean) {
     const { consensus, factsOf } = makeConsensus([...relays, middle]);
-    const hop = hopOf(listNodes(consensus, factsOf)[5]!);
+    const hop = hopOf(listNodes(consensus, factsOf)[6]!);
     const v6 = { host: new Uint8Array(16).fill(7), port: 1 };
     const kin: Kin = {
-      fingerprint: fingerprintOf(6),
-      nickname: 'r6',
-      ipv4: Uint8Array.of(10, 6, 0, 1),
+      fingerprint: fingerprintOf(7),
+      nickname: 'r7',
+      ipv4: Uint8Array.of(10, 7, 0, 1),
       ipv6: null,
       family: [],
       familyIds: [],
@@ -145,7 +153,7 @@ describe('to ourselves', () => {
   }
 
   test.each([
-    [false, [1, 2, 3, 4, 5]],
+    [false, [1, 2, 3, 4, 5, 6]],
     [true, [1, 2, 3, 5]],
   ])('IPv6 %p: entries are guards, and who extends over IPv6 knows how', (isIpv6, middles) => {
     const self = own(isIpv6);
