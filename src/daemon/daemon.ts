@@ -10,6 +10,7 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { printEndpoint } from '../bytes/address.ts';
 import { encodeHex } from '../bytes/base.ts';
+import type { DirectoryRequest } from '../directory/http-exchange.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
 import { OperatorError } from '../fault.ts';
 import { writeFingerprintFiles } from '../keys/fingerprint-file.ts';
@@ -210,6 +211,7 @@ export class Daemon {
       address: () => this.self.published,
       waitsFor: () => this.self.reachability.waitsFor,
       onAddressSeen: (text: string, from: Uint8Array) => this.self.takeHeader(text, from),
+      tunnel: (request: DirectoryRequest) => this.self.tunnel(request),
       describe: (publishedSec: number) => {
         const built = this.describe(publishedSec);
         this.cache.noteOwn(built);

@@ -9,7 +9,13 @@ import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '.
 import { DirectoryCache } from '../directory/cache.ts';
 import { DocumentStore } from '../directory/document-store.ts';
 import { Fetcher } from '../directory/fetcher.ts';
-import { type DirectoryReply, type Exchange, makeHttpExchange } from '../directory/http-exchange.ts';
+import {
+  type DirectoryReply,
+  type DirectoryRequest,
+  type Exchange,
+  makeHttpExchange,
+  type PendingExchange,
+} from '../directory/http-exchange.ts';
 import { Network } from '../directory/network.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
 import { type BuiltDescriptor, Publisher } from '../directory/publisher.ts';
@@ -29,6 +35,8 @@ export interface DirectoryHost {
   readonly address: () => AddressChoice;
   /** Why nothing may be published yet; null: nothing is in the way. */
   readonly waitsFor: () => string | null;
+  /** Send a request through a circuit, if that is its way; null: it goes straight to its endpoint. */
+  readonly tunnel: (request: DirectoryRequest) => PendingExchange | null;
   /** The server at `from` says that it sees us at this address. */
   readonly onAddressSeen: (text: string, from: Uint8Array) => void;
   readonly describe: (publishedSec: number) => BuiltDescriptor;
@@ -114,6 +122,8 @@ export class DirectorySide {
   /** Directory connections leave from OutboundBindAddress, as it is when they begin. */
   private exchange(): Exchange {
     return (request) => {
+      const tunnelled = this.host.tunnel(request);
+      if (tunnelled !== null) return tunnelled;
       const { ipv4 } = this.host.options().outboundBindAddress.any;
       const local = ipv4 === null ? null : ipv4.join('.');
       const pending = makeHttpExchange(this.timing, local, this.traffic)(request);

@@ -9,6 +9,7 @@ import { type Endpoint, isAnyIp, parseIp, printEndpoint, sameIp } from '../bytes
 import { encodeHex } from '../bytes/base.ts';
 import type { DirectoryAuthority } from '../directory/authority.ts';
 import type { DocumentStore } from '../directory/document-store.ts';
+import type { DirectoryRequest, PendingExchange } from '../directory/http-exchange.ts';
 import type { Network } from '../directory/network.ts';
 import { NodeSet } from '../directory/node-set.ts';
 import { OriginClient } from '../directory/origin-client.ts';
@@ -22,6 +23,7 @@ import { log } from '../log.ts';
 import type { OriginHop, OriginNews } from '../shm/origin-letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
+import { DirectoryRoute, hopToAuthority, type RouteOptions } from './directory-route.ts';
 import { randomUnit } from './directory-side.ts';
 import type { KeyKeeper } from './key-keeper.ts';
 import { OwnAddress } from './own-address.ts';
@@ -51,6 +53,8 @@ export interface SelfHost {
   readonly onAddress: () => void;
 }
 
+/** HTTP status of a server that has too much to do. */
+const BUSY = 503;
 const MINUTE_MS = 60_000;
 /** So often an authority is asked where it sees us, while we do not know. */
 const LEARN_MS = 20 * MINUTE_MS;
@@ -66,6 +70,7 @@ export class SelfSide {
   private readonly host: SelfHost;
   private readonly directory: DirectoryView;
   private readonly ownAddress: OwnAddress;
+  private readonly route: DirectoryRoute;
   private running = false;
   private known: AddressChoice;
   private chooser: PathChooser | null = null;
@@ -80,6 +85,13 @@ export class SelfSide {
       host.supervisor().postOrigin(worker, order),
     );
     this.tunnels = new Tunnels(this.circuits, directory.timing);
+    this.route = new DirectoryRoute({
+      options: () => routeOptions(host.options()),
+      authorities: directory.authorities,
+      chooser: () => this.choices(),
+      random: randomUnit,
+      nowMs: () => directory.timing.nowMs(),
+    });
     this.known = this.address;
     this.reachability = new Reachability({
       nowMs: () => directory.timing.nowMs(),
@@ -224,8 +236,33 @@ export class SelfSide {
     };
   }
 
+  /** Send a directory request through a circuit, if that is its way; null: it goes straight to its endpoint. */
+  tunnel(request: DirectoryRequest): PendingExchange | null {
+    const hops = this.route.hops(request);
+    if (hops === null) return null;
+    const pending = this.tunnels.exchange({ ...request, hops });
+    const reply = pending.reply.then(
+      (answer) => {
+        if (answer.status === BUSY) this.route.shun(hops);
+        // Whose clock is right, and where we are, authorities alone tell.
+        const { date: _date, 'x-your-address-is': _address, ...headers } = answer.headers;
+        return { ...answer, headers };
+      },
+      (error: Error) => {
+        this.route.shun(hops);
+        throw error;
+      },
+    );
+    return { reply, abort: () => pending.abort() };
+  }
+
   /** Paths in the present consensus; null while there is none or too little of it is known. */
   paths(): PathChooser | null {
+    const choices = this.choices();
+    return choices === null || choices.knownShare < KNOWN_SHARE_LEAST ? null : choices;
+  }
+
+  private choices(): PathChooser | null {
     const consensus = this.directory.network.consensus('microdesc');
     if (consensus === null) return null;
     if (this.chooser === null) {
@@ -244,7 +281,7 @@ export class SelfSide {
         randomUnit,
       );
     }
-    return this.chooser.knownShare < KNOWN_SHARE_LEAST ? null : this.chooser;
+    return this.chooser;
   }
 
   /** torrc has changed: paths are chosen by what it says now. */
@@ -282,6 +319,15 @@ export class SelfSide {
   }
 }
 
+function routeOptions({ cache, exit, bridgeRelay, values }: RelayOptions): RouteOptions {
+  return {
+    isCache: cache.isCache,
+    isExit: exit.isExit,
+    isBridge: bridgeRelay,
+    fetchesEarly: values['FetchDirInfoEarly']?.[0] === '1',
+  };
+}
+
 /** A member of MyFamily as family lines name it. */
 function asMember(word: string): string {
   return /^[0-9a-fA-F]{40}$/.test(word) ? `$${word}` : word;
@@ -289,18 +335,6 @@ function asMember(word: string): string {
 
 function authorityHosts(authorities: readonly DirectoryAuthority[]): Uint8Array[] {
   return authorities.flatMap(({ dir, ipv6 }) => (ipv6 === null ? [dir.host] : [dir.host, ipv6.host]));
-}
-
-function hopToAuthority({ rsaId, dir, orPort, ipv6 }: DirectoryAuthority): OriginHop {
-  return {
-    rsaId,
-    ed25519Id: null,
-    onionKey: null,
-    ipv4: { host: dir.host, port: orPort },
-    ipv6,
-    ntorV3: false,
-    congestionControl: false,
-  };
 }
 
 function sameEndpoint(a: Endpoint | null, b: Endpoint | null): boolean {

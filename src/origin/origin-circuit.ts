@@ -225,10 +225,10 @@ export class OriginCircuit implements StreamCarrier {
 
   private acknowledge(): void {
     const last = this.onion.hops - 1;
-    const tag = this.onion.receivedTag(last);
     const flow = this.flow!;
     if (!flow.onDelivered()) return;
-    this.send(last, Command.RELAY, RelayCommand.SENDME, 0, flow.sendmeFor(tag));
+    const data = flow.sendmeFor(this.onion.receivedTag(last));
+    this.send(last, Command.RELAY, RelayCommand.SENDME, 0, data);
   }
 
   /** Open a stream through the last hop to `host:port` (an IPv6 address in brackets). Null when there is no id left. */
@@ -282,7 +282,10 @@ export class OriginCircuit implements StreamCarrier {
   sendMessage(command: number, streamId: number, data: Uint8Array): boolean {
     const last = this.onion.hops - 1;
     if (!this.send(last, Command.RELAY, command, streamId, data)) return false;
-    if (command === RelayCommand.DATA) this.flow!.onSent(this.onion.sentTag(last), this.plane.nowMs);
+    const { flow } = this;
+    if (command === RelayCommand.DATA && flow!.noteSent(this.plane.nowMs)) {
+      flow!.keepTag(this.onion.sentTag(last));
+    }
     return true;
   }
 

@@ -188,7 +188,7 @@ FamilyId | lines | - | later
   Ed25519 identity of the family to which this relay belongs; * takes every family key found.
 FamilyKeyDirectory | path | - | later restart
   Folder with family keys; unset means the key directory.
-FetchDirInfoEarly | boolean | 0 | later
+FetchDirInfoEarly | boolean | 0 | acts
   Fetch directory documents as early as a directory cache does.
 FetchDirInfoExtraEarly | boolean | 0 | later
   Fetch directory documents before other caches do; needs FetchDirInfoEarly.

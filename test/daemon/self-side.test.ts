@@ -1,5 +1,5 @@
 /** What we know of ourselves, wired: addresses that come and change, circuits to ourselves, whom paths leave out. */
-import { afterEach, beforeEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { parseIp, printEndpoint } from '../../src/bytes/address.ts';
 import type { KeyKeeper } from '../../src/daemon/key-keeper.ts';
 import { type DirectoryView, SelfSide } from '../../src/daemon/self-side.ts';
@@ -11,7 +11,7 @@ import type { OriginOrder } from '../../src/shm/origin-letter.ts';
 import { Counter, Scoreboard } from '../../src/shm/scoreboard.ts';
 import type { RelayOptions } from '../../src/torrc/relay-options.ts';
 import { fingerprintOf, type MadeRelay, makeConsensus } from '../directory/path-network.ts';
-import { VirtualTime } from '../directory/virtual-time.ts';
+import { settle, VirtualTime } from '../directory/virtual-time.ts';
 
 const said: string[] = [];
 
@@ -42,6 +42,9 @@ class Bench {
     publishServerDescriptor: 'v3',
     testingTorNetwork: false,
     bandwidthRate: 1_000_000,
+    bridgeRelay: false,
+    cache: { isCache: false },
+    exit: { isExit: false },
     values: {} as Record<string, string[]>,
   };
   relays: MadeRelay[] = [guard, guard, guard, guard];
@@ -209,4 +212,66 @@ test('torrc’s address is ours whatever authorities say; a new one is noticed w
   expect(bench.dirty.at(-1)).toBe('IP address changed');
   expect(bench.self.publishedHosts).toEqual([parseIp('198.51.100.8')!]);
   expect(bench.self.hosts).toEqual([parseIp('198.51.100.8')!]);
+});
+
+describe('directory requests', () => {
+  const request = {
+    endpoint: { host: parseIp(AUTHORITY)!, port: 80 },
+    method: 'GET' as const,
+    path: '/tor/keys/all',
+    headers: {},
+    body: null,
+    bytesMax: 1000,
+    stallMs: 60_000,
+    deadlineMs: 60_000,
+  };
+  const dir: MadeRelay = { flags: ['Fast', 'V2Dir'] };
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+  function benchOf(options: Partial<Bench['options']> = {}): Bench {
+    const bench = new Bench(options);
+    bench.relays = [dir, dir, dir, { unknown: true }];
+    return bench;
+  }
+
+  async function answer(bench: Bench, circuit: number, head: string): Promise<void> {
+    bench.self.take({ kind: 'opened', circuit });
+    bench.self.take({ kind: 'bytes', circuit, stream: 1, bytes: bytes(`${head}\r\n\r\nbody`) });
+    bench.self.take({ kind: 'ended', circuit, stream: 1, reason: 6 });
+    await settle();
+  }
+
+  test('of a cache go straight to the authority', () => {
+    expect(benchOf({ cache: { isCache: true } }).self.tunnel(request)).toBeNull();
+    expect(benchOf({ exit: { isExit: true } }).self.tunnel(request)).toBeNull();
+    expect(benchOf({ values: { FetchDirInfoEarly: ['1'] } }).self.tunnel(request)).toBeNull();
+  });
+
+  test('of others go through a circuit to a cache, which tells us neither the time nor our address', async () => {
+    const bench = benchOf();
+    const pending = bench.self.tunnel(request)!;
+    const [path] = bench.paths();
+    // We are the first relay ourselves.
+    expect([2, 3]).toContain(path![0]!.rsaId[19]!);
+    const head = 'HTTP/1.0 200 OK\r\nDate: Sat\r\nX-Your-Address-Is: 192.88.98.44\r\nExpires: Sun';
+    await answer(bench, 1, head);
+    const { status, headers, body } = await pending.reply;
+    expect([status, { ...headers }, body]).toEqual([200, { expires: 'Sun' }, bytes('body')]);
+  });
+
+  test.each(['busy', 'broken'])('a cache that is %s is passed over next time', async (how) => {
+    const bench = benchOf();
+    const pending = bench.self.tunnel(request)!;
+    pending.reply.catch(() => {});
+    if (how === 'busy') await answer(bench, 1, 'HTTP/1.0 503 Directory busy');
+    else bench.self.take({ kind: 'closed', circuit: 1, reason: 6, hops: 0 });
+    await settle();
+    const failed = bench.paths()[0]![0]!.rsaId[19]!;
+    for (let i = 0; i < 20; i++) {
+      bench.self.tunnel(request)!.reply.catch(() => {});
+      expect(bench.paths().at(-1)![0]!.rsaId[19]).not.toBe(failed);
+    }
+    bench.self.stop();
+    await settle();
+  });
 });
