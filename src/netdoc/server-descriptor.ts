@@ -39,6 +39,7 @@ import {
 } from './field.ts';
 import type { DocumentText, Item, ItemRules, ItemTable, ReadDocument } from './item.ts';
 import { documentBytes, readDocument } from './item.ts';
+import { parseSummary } from './port-summary.ts';
 import { parseProtocols } from './protover.ts';
 import type { RouterSeal, RouterSigner, SignedDocument } from './signature.ts';
 import {
@@ -241,6 +242,7 @@ export interface ServerDescriptor {
 }
 
 const ANY_NUMBER = Number.MAX_SAFE_INTEGER;
+const FAMILY_MEMBER = /^\$[0-9A-Fa-f]{40}(?:[=~][A-Za-z0-9]{1,19})?$/;
 
 const RULES: ItemRules = {
   router: { min: 1, args: 5 },
@@ -312,7 +314,24 @@ function checkFingerprint(item: Item | null, rsaId: Uint8Array): void {
   if (declared === null || !equal(declared, rsaId)) throw item.malformed('is not that of the signing key');
 }
 
+/** Read the members of a family: nicknames, or `$FINGERPRINT` with or without a nickname behind it. */
+function readFamily(item: Item | null): readonly string[] {
+  const members = item?.args ?? [];
+  const isMember = (text: string): boolean => isNickname(text) || FAMILY_MEMBER.test(text);
+  if (!members.every(isMember)) throw item!.malformed('has a member that cannot be one');
+  return members;
+}
+
+function readIpv6Policy(item: Item | null): string | null {
+  if (item === null) return null;
+  const text = item.rest.trimEnd();
+  parseSummary(text);
+  return text;
+}
+
 function readPolicy(document: ReadDocument): string[] {
+  const other = document.items.find(({ keyword }) => keyword === 'accept6' || keyword === 'reject6');
+  if (other !== undefined) throw other.malformed('stands in no descriptor');
   const rules = document.items.filter((item) => item.keyword === 'accept' || item.keyword === 'reject');
   if (rules.length === 0) throw new Malformed(NOUN, 'has no exit policy');
   return rules.map((item) => `${item.keyword} ${item.rest.trimEnd()}`);
@@ -370,7 +389,7 @@ export function parseServerDescriptor(text: DocumentText): ServerDescriptor {
     ntorCrosscert: ntor.cert,
     ntorCrosscertSign: ntor.sign,
     tap: readTap(table),
-    family: table.find('family')?.args ?? [],
+    family: readFamily(table.find('family')),
     familyCerts: table.all('family-cert').map((item) => item.objectBody('FAMILY CERT')),
     contact: utf8(table.find('contact')?.rest),
     hibernating: hibernating !== null && Number(hibernating.arg(0)) > 0,
@@ -378,7 +397,7 @@ export function parseServerDescriptor(text: DocumentText): ServerDescriptor {
     tunnelledDirServer: table.find('tunnelled-dir-server') !== null,
     cachesExtraInfo: table.find('caches-extra-info') !== null,
     policy: readPolicy(document),
-    ipv6Policy: table.find('ipv6-policy')?.rest.trimEnd() ?? null,
+    ipv6Policy: readIpv6Policy(table.find('ipv6-policy')),
     overloadedSec: readOverload(table.find('overload-general')),
     seal,
     digestSha1: seal.digestSha1,

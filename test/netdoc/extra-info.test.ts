@@ -1,5 +1,6 @@
 /** Extra-info documents: C tor's read and verified, ours printed, and both named by their digests. */
 import { describe, expect, test } from 'bun:test';
+import { createPublicKey } from 'node:crypto';
 import { generateRsa } from '../../src/crypto/rsa.ts';
 import { Malformed } from '../../src/fault.ts';
 import type { BandwidthHistory } from '../../src/netdoc/extra-info.ts';
@@ -10,7 +11,7 @@ import {
   verifyExtraInfo,
 } from '../../src/netdoc/extra-info.ts';
 import { parseServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
-import { makeSigner, NOW_SEC, readDocuments, textOf } from './fixture.ts';
+import { makeSigner, NOW_SEC, readCases, readDocuments, textOf } from './fixture.ts';
 
 const signer = makeSigner();
 const HISTORIES: BandwidthHistory[] = [
@@ -122,4 +123,19 @@ describe('parseExtraInfo', () => {
       expect(() => parseExtraInfo(good.slice(0, end))).toThrow(Malformed);
     }
   });
+});
+
+describe("C tor's own cases", () => {
+  for (const { name, document } of readCases('c-tor-extra-infos.txt')) {
+    const [text, pem] = textOf(document).split('# key\n') as [string, string];
+    test(name, () => {
+      const der = new Uint8Array(createPublicKey(pem).export({ type: 'pkcs1', format: 'der' }));
+      const run = (): void => {
+        const extraInfo = parseExtraInfo(text);
+        verifyExtraInfo(extraInfo, der, extraInfo.publishedSec);
+      };
+      if (name.endsWith(' good')) run();
+      else expect(run).toThrow(Malformed);
+    });
+  }
 });

@@ -278,3 +278,16 @@ describe('parseServerDescriptor', () => {
     }
   });
 });
+
+describe("C tor's own cases", () => {
+  for (const { name, document } of readCases('c-tor-server-descriptors.txt')) {
+    test(name, () => {
+      const run = (): void => {
+        const descriptor = parseServerDescriptor(document);
+        verifyServerDescriptor(descriptor, descriptor.publishedSec);
+      };
+      if (name.endsWith(' good')) run();
+      else expect(run).toThrow(Malformed);
+    });
+  }
+});
