@@ -14,7 +14,7 @@ export interface FigureKind {
 export const FIGURES = {
   cpuPerGb: {
     head: 'CPU s/GB',
-    meaning: 'CPU seconds of the relay per 1e9 bytes of cells, each counted once',
+    meaning: 'CPU seconds of the relay per 1e9 bytes of cells (exit: of streams), each counted once',
     lessIsBetter: true,
   },
   cpuPerCircuit: {
@@ -25,7 +25,7 @@ export const FIGURES = {
   cores: { head: 'cores', meaning: 'CPU seconds of the relay per second', lessIsBetter: true },
   rate: {
     head: 'MB/s',
-    meaning: '1e6 bytes of cells per second, both directions together',
+    meaning: '1e6 bytes of cells (exit: of streams) per second, both directions together',
     lessIsBetter: false,
   },
   eachWay: { head: 'each way', meaning: 'the same in one direction', lessIsBetter: false },

@@ -140,6 +140,7 @@ export function figuresOf(
   const always = { rss: end.rssBytes / 1e6, cores: cpuSec / report.seconds };
   switch (report.mode) {
     case 'flood':
+    case 'exit':
       return { ...always, cpuPerGb: (cpuSec * 1e9) / report.bytes, ...rates(plan, report.bytesPerSec) };
     case 'latency': {
       const flood = plan.mode === 'latency' ? plan.beside : null;
@@ -166,6 +167,7 @@ export function figuresOf(
 }
 
 function rates(plan: LoadPlan, bytesPerSec: number): Figures {
-  const ways = plan.mode === 'flood' && plan.direction === 'both' ? 2 : 1;
+  const isBoth = (plan.mode === 'flood' || plan.mode === 'exit') && plan.direction === 'both';
+  const ways = isBoth ? 2 : 1;
   return { rate: bytesPerSec / 1e6, eachWay: bytesPerSec / 1e6 / ways };
 }

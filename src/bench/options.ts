@@ -12,7 +12,7 @@ import type { FigureName } from './figure.ts';
 import type { MemoryWish } from './memory.ts';
 import { PLACEMENTS } from './placement.ts';
 import { MODE_SHAPES, type Mode, type Shape, USUAL_SHAPE } from './shape.ts';
-import { C_TOR, type Entry, OURS, pickRows, type Row, UNKNOWN_PACE } from './suite.ts';
+import { C_TOR, type Entry, EXIT_TORRC, OURS, pickRows, type Row, UNKNOWN_PACE } from './suite.ts';
 import { LOOPBACK, refuse } from './target.ts';
 
 /** One option as the help shows it. */
@@ -24,7 +24,7 @@ export interface OptionSpec {
   readonly multiple?: boolean;
 }
 
-const MODES: readonly Mode[] = ['flood', 'paced', 'latency', 'churn', 'idle'];
+const MODES: readonly Mode[] = ['flood', 'paced', 'latency', 'churn', 'idle', 'exit'];
 /** Words that stand for all rows. */
 const SUITE = ['suite', 'all'];
 const CHART = 'chart';
@@ -64,11 +64,19 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
     text: 'suite: run only this row, or rows whose names begin so; may be repeated',
     multiple: true,
   },
-  { name: 'circuits', hint: 'N', text: 'flood, paced, latency: standing circuits (500)' },
-  { name: 'connections', hint: 'N', text: 'connections of the client (4; paced: 100)' },
+  {
+    name: 'circuits',
+    hint: 'N',
+    text: 'flood, paced, latency: standing circuits (500); exit: circuits that carry streams (4)',
+  },
+  { name: 'connections', hint: 'N', text: 'connections of the client (4; paced: 100; exit: 2)' },
   { name: 'next-hops', hint: 'N', text: 'relays that circuits are extended to (1; paced: 100)' },
-  { name: 'direction', hint: 'forward|backward|both', text: 'which way cells flow (both)' },
-  { name: 'gigabytes', hint: 'N', text: 'cells to pump in a run, in 1e9 bytes (1)' },
+  {
+    name: 'direction',
+    hint: 'forward|backward|both',
+    text: 'which way cells, or bytes of streams, flow (both)',
+  },
+  { name: 'gigabytes', hint: 'N', text: 'cells, or bytes of streams, to pump in a run, in 1e9 bytes (1)' },
   { name: 'warm-up', hint: 'N', text: 'the same before the measured part (0.2)' },
   {
     name: 'window',
@@ -97,6 +105,8 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
   { name: 'handshake', hint: 'ntor|ntor-v3|fast', text: 'churn: handshake of the first hop (ntor)' },
   { name: 'in-flight', hint: 'N', text: 'churn: handshakes under way (64)' },
   { name: 'links', hint: 'N', text: 'idle: links to open; memory: links that come and go (5000)' },
+  { name: 'streams', hint: 'N', text: 'exit: streams to a destination on loopback (16)' },
+  { name: 'flow', hint: 'congestion|windows', text: 'exit: flow control of the circuits (congestion)' },
   { name: 'hold', hint: 'SECONDS', text: 'idle: how long to hold them (10)' },
   {
     name: 'bound',
@@ -286,7 +296,7 @@ function firstEntry(wishes: Wishes, attach: AttachWish | null): Entry {
 /** What the rows of the suite say themselves. How much is pumped may be said beside. */
 const FIXED = [
   'target against placement circuits connections next-hops direction window burst rate gap hops handshake',
-  'in-flight links hold bound',
+  'in-flight links hold streams flow bound',
 ].join(' ');
 
 function checkSuite(wishes: Wishes, attach: AttachWish | null): void {
@@ -385,7 +395,7 @@ function rowOf(mode: Mode, wishes: Wishes, attach: AttachWish | null): Row {
     shape,
     entries,
     bounds,
-    torrc: [],
+    torrc: mode === 'exit' ? EXIT_TORRC : [],
     paceShare,
     runsMost: Number.POSITIVE_INFINITY,
   };
@@ -429,6 +439,8 @@ function shapeOf(mode: Mode, wishes: Wishes): { shape: Shape; paceShare: number 
     inFlight: wishes.count('in-flight', 1, usual.inFlight),
     links: wishes.count('links', 1, usual.links),
     holdMs: wishes.number('hold', 0.1, usual.holdMs / 1000) * 1000,
+    streams: wishes.count('streams', 1, usual.streams),
+    congestion: wishes.choice('flow', ['congestion', 'windows'], 'congestion') === 'congestion',
   };
   const fitting = { ...shape, addresses: Math.max(1, Math.ceil(shape.links / 100)) };
   return { shape: fitting, paceShare: share === null ? null : Number(share[1]) / 100 };

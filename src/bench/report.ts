@@ -48,6 +48,7 @@ const SHOWN: Readonly<Record<Mode, readonly FigureName[]>> = {
   latency: ['p50', 'p99', 'rate', 'cores', 'rss'],
   churn: ['cpuPerCircuit', 'circuitsPerSec', 'p50', 'p99', 'cores', 'rss'],
   idle: ['links', 'rssPerLink', 'cpuPerLink', 'rss'],
+  exit: ['cpuPerGb', 'rate', 'eachWay', 'cores', 'rss'],
 };
 
 /** The same in the table of many rows. */
@@ -57,6 +58,7 @@ const SHOWN_IN_SUITE: Readonly<Record<Mode, readonly FigureName[]>> = {
   latency: ['p50', 'p99', 'rate'],
   churn: ['cpuPerCircuit', 'circuitsPerSec', 'p50', 'p99'],
   idle: ['rssPerLink', 'cpuPerLink', 'links', 'rss'],
+  exit: ['cpuPerGb', 'rate', 'rss'],
 };
 
 /** Put rows into a report. `tor` is what `tor --version` says. */
@@ -153,6 +155,7 @@ export function printRow(row: RowResult): string {
 
 /** What shows that a run is good. */
 function goodWords({ report, check }: NamedRun): string {
+  if (report.mode === 'exit') return `${check.inStep} of ${check.expected} streams whole`;
   if (report.mode !== 'churn') {
     return `${check.inStep} of ${check.expected} ${report.mode === 'idle' ? 'answer' : 'in step'}`;
   }

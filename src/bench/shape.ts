@@ -6,7 +6,7 @@
 import type { ChurnHandshake, Direction, FloodPlan, LinkPlan, LoadPlan, ProbePlan } from '../load/plan.ts';
 import { type Placement, placedRoute, SPARE } from './placement.ts';
 
-export type Mode = 'flood' | 'paced' | 'latency' | 'churn' | 'idle';
+export type Mode = 'flood' | 'paced' | 'latency' | 'churn' | 'idle' | 'exit';
 
 /** A load. What a mode has no use for is ignored. */
 export interface Shape {
@@ -38,6 +38,9 @@ export interface Shape {
   readonly addresses: number;
   readonly opening: number;
   readonly holdMs: number;
+  /** Streams through an exit, and whether their circuits have congestion control. */
+  readonly streams: number;
+  readonly congestion: boolean;
 }
 
 /** What a load is unless told otherwise. */
@@ -63,6 +66,8 @@ export const USUAL_SHAPE: Shape = {
   addresses: 50,
   opening: 32,
   holdMs: 10_000,
+  streams: 16,
+  congestion: true,
 };
 
 /** What differs by mode from `USUAL_SHAPE`. */
@@ -73,6 +78,7 @@ export const MODE_SHAPES: Readonly<Record<Mode, Partial<Shape>>> = {
   latency: {},
   churn: { probes: 0 },
   idle: {},
+  exit: { circuits: 4, connections: 2 },
 };
 
 const PROBE_CIRCUITS = 4;
@@ -142,6 +148,10 @@ export function planOf(shape: Shape, placement: Placement | null): LoadPlan {
         opening: shape.opening,
         holdMs: shape.holdMs,
       };
+    case 'exit': {
+      const { direction, connections, circuits, streams, congestion, bytes, warmUpBytes } = shape;
+      return { mode: 'exit', direction, connections, circuits, streams, congestion, bytes, warmUpBytes };
+    }
   }
 }
 
@@ -166,6 +176,11 @@ export function describeShape(shape: Shape): string {
     }
     case 'idle':
       return `${shape.links} links held for ${shape.holdMs / 1000} s`;
+    case 'exit': {
+      const flow = shape.congestion ? 'congestion control' : 'windows';
+      const carriers = `${count(circuits, 'circuit')} with ${flow}, ${count(connections, 'connection')}`;
+      return `exit: ${count(shape.streams, 'stream')} on ${carriers}, ${ways}, ${shape.bytes / 1e9} GB a run`;
+    }
   }
 }
 

@@ -38,6 +38,16 @@ export const C_TOR: Entry = { name: 'C tor', kind: 'tor', workers: null, placeme
 /** Stands for a pace that is measured first. */
 export const UNKNOWN_PACE = 1;
 
+/** What lets a relay be an exit to loopback for circuits of one hop, from whoever authenticates as a relay. */
+export const EXIT_TORRC: readonly string[] = [
+  'ExitRelay 1',
+  'ExitPolicyRejectPrivate 0',
+  'ExitPolicy accept 127.0.0.0/8:*',
+  'ExitPolicy reject *:*',
+  'RefuseUnknownExits 0',
+  'DoSStreamCreationEnabled 0',
+];
+
 /** A bound on a ratio of figures of which less is better. */
 function ratio(figure: FigureName, limit: number): Bound {
   return { figure, of: 'ratio', limit, side: 'most' };
@@ -65,6 +75,17 @@ function complete(spec: RowSpec): Row {
 
 function placed(name: string, placement: Placement | null, workers: number): Entry {
   return { name, kind: 'ours', workers, placement };
+}
+
+/** A row of an exit with so many streams on so many circuits. */
+function exit(name: string, title: string, shape: Partial<Shape>): RowSpec {
+  return {
+    name: `exit-${name}`,
+    title: `exit, ${title}`,
+    shape: { mode: 'exit', ...shape },
+    bounds: [ratio('cpuPerGb', 0.6)],
+    torrc: EXIT_TORRC,
+  };
 }
 
 const SPECS: readonly RowSpec[] = [
@@ -174,6 +195,12 @@ const SPECS: readonly RowSpec[] = [
       bytes: 2e9,
     },
   },
+  exit('1', '1 stream, both ways', { streams: 1, circuits: 1, connections: 1 }),
+  exit('16', '16 streams on 4 circuits, both ways', {}),
+  exit('16-forward', '16 streams, to the destination', { direction: 'forward' }),
+  exit('16-backward', '16 streams, from the destination', { direction: 'backward' }),
+  exit('200', '200 streams on 20 circuits, both ways', { streams: 200, circuits: 20, connections: 4 }),
+  exit('windows', '16 streams, windows instead of congestion control', { congestion: false }),
 ];
 
 /** All rows, in the order in which they are run. */

@@ -6,6 +6,7 @@ import { OperatorError } from '../fault.ts';
 import { wallSec } from '../time/clock.ts';
 import { type ChurnCount, Churner, type ChurnSetup } from './churner.ts';
 import { type Hop, type LoadCircuit, LoadClient, type Traffic } from './client.ts';
+import { ExitClient, type ExitSetup } from './exit-client.ts';
 import type { FloodCourse } from './flood.ts';
 import { makeIdentity, makeTlsKey } from './identity.ts';
 import { Idler } from './idler.ts';
@@ -14,6 +15,7 @@ import type { LinkPlace, LinkPlan, ProbePlan } from './plan.ts';
 import { Prober, type ProbeTimes } from './prober.ts';
 import { hopOf } from './route.ts';
 import { LoadSink } from './sink.ts';
+import { StreamServer } from './stream-server.ts';
 
 /** What may be asked of an end, and what it answers. A `meter` is shared: its first Uint32 counts what is done. */
 export interface EndCalls {
@@ -41,6 +43,24 @@ export interface EndCalls {
   /** How many idle links answer. */
   askIdle(ask: null): number;
   report(ask: null): EndReport;
+  /** Answers the port where the destination of streams listens. */
+  startServer(ask: { tally: SharedArrayBuffer }): number;
+  knownStreams(ask: null): number;
+  openLines(ask: null): number;
+  pumpLines(ask: { bytes: number }): null;
+  startExitClient(ask: { tally: SharedArrayBuffer; setup: ExitSetup }): null;
+  /** Answers how many circuits have congestion control. */
+  buildStreams(ask: null): number;
+  pumpStreams(ask: { bytes: number }): null;
+  /** Answers how many streams were open until now. */
+  endStreams(ask: null): number;
+  reportStreams(ask: null): StreamsReport;
+}
+
+/** What one end of streams saw. */
+export interface StreamsReport {
+  readonly corrupt: number;
+  readonly losses: readonly string[];
 }
 
 export interface BuildAsk {
@@ -163,6 +183,8 @@ interface Tenant {
   prober: Prober | null;
   churner: Churner | null;
   idler: Idler | null;
+  server: StreamServer | null;
+  exit: ExitClient | null;
 }
 
 const identity = () => makeIdentity(makeTlsKey(), wallSec());
@@ -249,6 +271,49 @@ function idleCalls(tenant: Tenant): Pick<Calls, 'openIdle' | 'idle' | 'askIdle'>
   };
 }
 
+function serverCalls(
+  tenant: Tenant,
+): Pick<Calls, 'startServer' | 'knownStreams' | 'openLines' | 'pumpLines'> {
+  return {
+    startServer({ tally }) {
+      tenant.server = new StreamServer(tally);
+      return tenant.server.port;
+    },
+    knownStreams: () => tenant.server!.known,
+    openLines: () => tenant.server!.open,
+    pumpLines({ bytes }) {
+      tenant.server!.pump(bytes);
+      return null;
+    },
+  };
+}
+
+function exitCalls(
+  tenant: Tenant,
+): Pick<Calls, 'startExitClient' | 'buildStreams' | 'pumpStreams' | 'endStreams' | 'reportStreams'> {
+  return {
+    async startExitClient({ tally, setup }) {
+      tenant.exit = new ExitClient(setup, identity(), tally);
+      await tenant.exit.connect();
+      return null;
+    },
+    buildStreams: () => tenant.exit!.build(),
+    pumpStreams({ bytes }) {
+      tenant.exit!.pump(bytes);
+      return null;
+    },
+    endStreams() {
+      const { open } = tenant.exit!;
+      tenant.exit!.end();
+      return open;
+    },
+    reportStreams: () => ({
+      corrupt: (tenant.server ?? tenant.exit!).corrupt,
+      losses: tenant.exit?.client.losses ?? [],
+    }),
+  };
+}
+
 /** What every end may be asked. */
 function commonCalls(tenant: Tenant): Pick<Calls, 'expect' | 'verify' | 'stop' | 'report'> {
   return {
@@ -280,13 +345,23 @@ function commonCalls(tenant: Tenant): Pick<Calls, 'expect' | 'verify' | 'stop' |
 
 /** Make the calls of one thread. */
 export function createCalls(): Calls {
-  const tenant: Tenant = { sink: null, client: null, prober: null, churner: null, idler: null };
+  const tenant: Tenant = {
+    sink: null,
+    client: null,
+    prober: null,
+    churner: null,
+    idler: null,
+    server: null,
+    exit: null,
+  };
   return {
     ...sinkCalls(tenant),
     ...floodCalls(tenant),
     ...probeCalls(tenant),
     ...churnCalls(tenant),
     ...idleCalls(tenant),
+    ...serverCalls(tenant),
+    ...exitCalls(tenant),
     ...commonCalls(tenant),
   };
 }

@@ -28,6 +28,8 @@ export interface HandshakeNeeds {
   readonly credentials: LinkCredentials;
   readonly own: Uint8Array;
   readonly peer: Uint8Array;
+  /** As initiator, say who we are. */
+  readonly authenticates?: boolean;
 }
 
 /** One end of one link. */
@@ -81,8 +83,8 @@ export class LoadLink {
       ownAddresses: role === 'initiator' ? [] : [needs.own],
       nowSec: () => Math.floor(Date.now() / 1000),
       random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
-      // Load comes from clients, and clients do not say who they are.
-      anonymous: role === 'initiator',
+      // Most load comes from clients, and clients do not say who they are.
+      anonymous: role === 'initiator' && needs.authenticates !== true,
     };
     this.#handshake = new LinkHandshake(config);
     this.send(this.#handshake.start());
@@ -247,11 +249,13 @@ export interface LinkRoute {
   readonly from?: string;
   /** Our port; 0 or nothing: the kernel chooses. */
   readonly fromPort?: number;
+  /** Say who we are, as relays do; clients do not. */
+  readonly authenticates?: boolean;
 }
 
 /** Dial a relay on loopback as a client. @throws OperatorError when `host` is not of 127/8 */
 export function dialLink(route: LinkRoute, credentials: LinkCredentials, user: LinkUser): LoadLink {
-  const { host, port, from = '127.0.0.1', fromPort = 0 } = route;
+  const { host, port, from = '127.0.0.1', fromPort = 0, authenticates = false } = route;
   const where = `${host}:${port}`;
   const peer = requireLoopback(host, where);
   const link = new LoadLink(user, where);
@@ -269,7 +273,7 @@ export function dialLink(route: LinkRoute, credentials: LinkCredentials, user: L
         const served = socket.getPeerX509Certificate();
         if (served === undefined) socket.terminate();
         else {
-          const needs = { credentials, own: LOOPBACK, peer };
+          const needs = { credentials, own: LOOPBACK, peer, authenticates };
           link.secure(socket, 'initiator', needs, new Uint8Array(served.raw));
         }
       },

@@ -4,11 +4,13 @@
  */
 import { ChurnPart } from './churn-part.ts';
 import type { Hop } from './client.ts';
+import { ExitPart } from './exit-part.ts';
 import { FloodPart } from './flood-part.ts';
 import { IdlePart } from './idle-part.ts';
 import type {
   ChurnPlan,
   ChurnReport,
+  ExitPlan,
   FloodPlan,
   IdlePlan,
   LatencyPlan,
@@ -209,6 +211,35 @@ class IdleMode implements Mode {
   }
 }
 
+class ExitMode implements Mode {
+  readonly #exit: ExitPart;
+
+  constructor(plan: ExitPlan, relay: Hop) {
+    this.#exit = new ExitPart(plan, relay);
+  }
+
+  async connect(): Promise<Opened> {
+    await this.#exit.connect();
+    return { links: [], probes: [], hopPorts: [] };
+  }
+
+  prepare(): Promise<void> {
+    return this.#exit.prepare();
+  }
+
+  measure(hooks: MeasureHooks): Promise<LoadReport> {
+    return this.#exit.measure(hooks);
+  }
+
+  check(): Promise<LoadCheck> {
+    return this.#exit.check();
+  }
+
+  close(): void {
+    this.#exit.close();
+  }
+}
+
 function both(a: LoadCheck, b: LoadCheck): LoadCheck {
   return {
     expected: a.expected + b.expected,
@@ -230,6 +261,8 @@ function modeOf(plan: LoadPlan, relay: Hop): Mode {
       return new ChurnMode(plan, relay);
     case 'idle':
       return new IdleMode(plan, relay);
+    case 'exit':
+      return new ExitMode(plan, relay);
   }
 }
 

@@ -93,5 +93,12 @@ export function checkPlan(plan: LoadPlan, target: LoadTarget): void {
       whole(plan.opening, 1, 'links opening at once');
       atLeast(plan.holdMs, 0, 'hold');
       break;
+    case 'exit':
+      whole(plan.connections, 1, 'connections');
+      whole(plan.circuits, plan.connections, 'circuits');
+      whole(plan.streams, plan.circuits, 'streams');
+      atLeast(plan.bytes, 0, 'bytes');
+      atLeast(plan.warmUpBytes, 0, 'warm-up');
+      break;
   }
 }

@@ -116,7 +116,24 @@ export interface IdlePlan {
   readonly holdMs: number;
 }
 
-export type LoadPlan = FloodPlan | LatencyPlan | ChurnPlan | IdlePlan;
+/** Streams through the relay as an exit, to a destination on loopback. */
+export interface ExitPlan {
+  readonly mode: 'exit';
+  readonly direction: Direction;
+  readonly connections: number;
+  /** Of one hop, round robin over the connections. */
+  readonly circuits: number;
+  /** Round robin over the circuits. */
+  readonly streams: number;
+  /** By congestion control, else by the windows of old. */
+  readonly congestion: boolean;
+  /** Bytes of streams of one measurement, both directions together. */
+  readonly bytes: number;
+  /** The same, before the measurement; may be 0. */
+  readonly warmUpBytes: number;
+}
+
+export type LoadPlan = FloodPlan | LatencyPlan | ChurnPlan | IdlePlan | ExitPlan;
 
 /** Our end of a connection. */
 export interface LinkPlace {
@@ -199,14 +216,23 @@ export interface IdleReport {
   readonly seconds: number;
 }
 
-export type LoadReport = FloodReport | LatencyReport | ChurnReport | IdleReport;
+export interface ExitReport {
+  readonly mode: 'exit';
+  /** Of streams, both directions together. */
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly bytesPerSec: number;
+}
+
+export type LoadReport = FloodReport | LatencyReport | ChurnReport | IdleReport | ExitReport;
 
 /** Whether everything arrived as it should. */
 export interface LoadCheck {
-  /** Circuits (idle: links) that should be there. */
+  /** Circuits (idle: links; exit: streams) that should be there. */
   readonly expected: number;
-  /** Circuits whose keystreams are in step both ways (idle: links that still answer). */
+  /** Circuits whose keystreams are in step both ways (idle: links that still answer; exit: open streams). */
   readonly inStep: number;
+  /** Cells (exit: bytes). */
   readonly lost: number;
   readonly corrupt: number;
   /** Cells compared byte by byte. */

@@ -166,7 +166,7 @@ export class OriginStream {
       case RelayCommand.XON:
         decodeXon(data);
         this.isStopped = false;
-        this.wake();
+        this.goOn();
         return true;
       default:
         throw unexpected(`relay command ${command} on a stream`);
@@ -202,7 +202,13 @@ export class OriginStream {
     if (!this.carrier.hasStreamWindows) throw unexpected('a stream SENDME beside congestion control');
     if (this.packageWindow + INCREMENT > WINDOW) throw unexpected('a SENDME for nothing');
     this.packageWindow += INCREMENT;
+    this.goOn();
+  }
+
+  /** The stream itself may send again: at once, or when the circuit has room. */
+  private goOn(): void {
     this.wake();
+    if (this.waitsForCircuit) this.carrier.noteBlocked();
   }
 }
 

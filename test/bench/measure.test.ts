@@ -83,6 +83,13 @@ describe('figures', () => {
     expect([rssPerLink, cpuPerLink, links]).toEqual([40e6 / 1024 / 1000, 1000, 1000]);
     expect(figures({ mode: 'idle' }, { ...IDLE, held: 0 }).rssPerLink).toBeUndefined();
   });
+
+  test('of an exit: per bytes of streams', () => {
+    const report = { mode: 'exit', bytes: 2e9, seconds: 10, bytesPerSec: 200e6 } as const;
+    const expected = { rss: 90, cores: 0.3, cpuPerGb: 1.5, rate: 200 };
+    expect(figures({ mode: 'exit' }, report)).toEqual({ ...expected, eachWay: 100 });
+    expect(figures({ mode: 'exit', direction: 'backward' }, report)).toEqual({ ...expected, eachWay: 200 });
+  });
 });
 
 /** A load that does nothing and reports what it is told to. */

@@ -61,6 +61,10 @@ describe('modes', () => {
       probes: 0,
     });
     expect(row('idle --links 250 --hold 0.5').shape).toMatchObject({ links: 250, addresses: 3, holdMs: 500 });
+    const exit = row('exit --streams 9 --flow windows');
+    expect(exit.shape).toMatchObject({ streams: 9, congestion: false, circuits: 4, connections: 2 });
+    expect(exit.torrc).toContain('ExitRelay 1');
+    expect(row('exit').shape).toMatchObject({ streams: 16, congestion: true });
   });
 
   test('numbers and words reach the load', () => {

@@ -54,4 +54,7 @@ test('a shape reads in one line', () => {
     '7 circuits of 2 hops made and destroyed, ntor, 64 at once',
   );
   expect(describeShape(shape({ mode: 'paced', bytesPerSec: 60e6 }))).toContain('60 MB/s');
+  expect(
+    describeShape(shape({ mode: 'exit', circuits: 4, streams: 1, congestion: false, direction: 'forward' })),
+  ).toBe('exit: 1 stream on 4 circuits with windows, 4 connections, forward, 1 GB a run');
 });

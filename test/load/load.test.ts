@@ -1,6 +1,7 @@
 /** Every mode of the load, small, through ours and through C tor. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { EXIT_TORRC } from '../../src/bench/suite.ts';
 import { OperatorError } from '../../src/fault.ts';
 import { Load } from '../../src/load/load.ts';
 import {
@@ -153,14 +154,36 @@ async function idle(target: Target): Promise<void> {
   expect(report).toMatchObject({ asked: 60, held: 60, reasons: {} });
 }
 
-const MODES = { floods, paced, placed, latency, churn, idle };
+async function exit(target: Target): Promise<void> {
+  const plan: LoadPlan = {
+    mode: 'exit',
+    direction: 'both',
+    connections: 2,
+    circuits: 3,
+    streams: 7,
+    congestion: true,
+    bytes: 7e6,
+    warmUpBytes: 1e6,
+  };
+  for (const direction of ['forward', 'backward', 'both'] as const) {
+    const report = await run<Report<'exit'>>(target, {
+      ...plan,
+      direction,
+      congestion: direction !== 'both',
+    });
+    expect(report.bytes).toBeGreaterThan(6_999_000);
+    expect(report.bytesPerSec).toBeGreaterThan(0);
+  }
+}
+
+const MODES = { floods, paced, placed, latency, churn, idle, exit };
 
 /** Run every mode on one relay. */
 function throughAll(kind: TargetKind): void {
   let target: Target | null = null;
 
   beforeAll(async () => {
-    target = await startTarget({ kind, workers: 2 });
+    target = await startTarget({ kind, workers: 2, torrc: EXIT_TORRC });
   }, DEADLINE_MS);
 
   afterAll(() => target?.stop());

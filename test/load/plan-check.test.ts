@@ -36,13 +36,23 @@ const CHURN: LoadPlan = {
   inFlight: 5,
   probe: null,
 };
+const EXIT: LoadPlan = {
+  mode: 'exit',
+  direction: 'both',
+  connections: 2,
+  circuits: 2,
+  streams: 2,
+  congestion: true,
+  bytes: 1e6,
+  warmUpBytes: 0,
+};
 const IDLE: LoadPlan = { mode: 'idle', links: 5, addresses: 2, opening: 2, holdMs: 0 };
 
 const refused = (plan: LoadPlan, target = TARGET) =>
   expect(() => checkPlan(plan, target)).toThrow(OperatorError);
 
 test('plans that can be carried out are taken', () => {
-  for (const plan of [FLOOD, CHURN, IDLE]) checkPlan(plan, TARGET);
+  for (const plan of [FLOOD, CHURN, IDLE, EXIT]) checkPlan(plan, TARGET);
   checkPlan({ mode: 'latency', probe: PROBE, beside: FLOOD }, { ...TARGET, host: '127.8.9.10' });
   checkPlan({ ...CHURN, circuits: null, probe: PROBE }, TARGET);
   checkPlan({ ...FLOOD, links: { ...LINKS, ports: [4001, 4002, 4003] } }, TARGET);
@@ -62,11 +72,14 @@ describe('refused', () => {
       refused({ ...FLOOD, links: { ...LINKS, connections: bad } });
       refused({ ...IDLE, links: bad } as LoadPlan);
       refused({ ...CHURN, inFlight: bad } as LoadPlan);
+      refused({ ...EXIT, streams: bad } as LoadPlan);
       refused({ mode: 'latency', probe: { ...PROBE, probes: bad }, beside: null });
     }
     refused({ ...FLOOD, bytesPerSec: 0 });
     refused({ ...FLOOD, burst: 128 });
     refused({ ...FLOOD, circuits: 1 });
+    refused({ ...EXIT, circuits: 1 } as LoadPlan);
+    refused({ ...EXIT, streams: 1 } as LoadPlan);
   });
 
   test('ports that are not one per connection', () => {

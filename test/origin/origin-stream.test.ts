@@ -250,3 +250,33 @@ describe('beside congestion control', () => {
     expect(bare().stream.room).toBe(3 * RELAY_DATA_MAX);
   });
 });
+
+test('a stream whose window opens while its circuit has no room waits for the circuit, not for ever', () => {
+  let room = 1000;
+  let blocked = 0;
+  const carrier: StreamCarrier = {
+    dataRoom: () => room,
+    sendMessage: () => true,
+    noteBlocked: () => {
+      blocked++;
+    },
+    noteEnded: () => {},
+    hasStreamWindows: true,
+  };
+  let rooms = 0;
+  const log = new StreamLog();
+  log.onRoomDo = () => {
+    rooms++;
+  };
+  const stream = new OriginStream(9, carrier, log);
+  stream.onMessage(RelayCommand.CONNECTED, NOTHING);
+  expect(stream.write(cells(501))).toBe(500 * RELAY_DATA_MAX);
+  // The circuit looks, and finds no stream that waits for it.
+  expect([blocked, stream.waitsForCircuit]).toEqual([1, false]);
+  room = 0;
+  stream.onMessage(RelayCommand.SENDME, NOTHING);
+  expect([blocked, stream.waitsForCircuit, rooms]).toEqual([2, true, 0]);
+  room = 5;
+  stream.wake();
+  expect(rooms).toBe(1);
+});

@@ -1,0 +1,125 @@
+/** A load on an exit, driven: one thread for the client, one for the destination. */
+import { broken, type Hop } from './client.ts';
+import { EndThread } from './end-thread.ts';
+import type { ExitPlan, ExitReport, LoadCheck, MeasureHooks } from './plan.ts';
+import { StreamTally } from './stream-tally.ts';
+
+const STALL_MS = 20_000;
+const POLL_MS = 2;
+
+/** Client and destination of exit streams. */
+export class ExitPart {
+  readonly #plan: ExitPlan;
+  readonly #relay: Hop;
+  readonly #client = new EndThread();
+  readonly #server = new EndThread();
+  readonly #memory: SharedArrayBuffer;
+  readonly #tally: StreamTally;
+  #destination = 0;
+
+  constructor(plan: ExitPlan, relay: Hop) {
+    this.#plan = plan;
+    this.#relay = relay;
+    this.#memory = StreamTally.create(plan.streams);
+    this.#tally = new StreamTally(this.#memory);
+  }
+
+  async connect(): Promise<void> {
+    const { connections, circuits, streams, congestion } = this.#plan;
+    this.#destination = await this.#server.call('startServer', { tally: this.#memory });
+    const setup = { relay: this.#relay, connections, circuits, streams, congestion };
+    const destination = this.#destination;
+    await this.#client.call('startExitClient', { tally: this.#memory, setup: { ...setup, destination } });
+  }
+
+  /** Open the streams and warm up. @throws OperatorError when the relay does another flow control than asked */
+  async prepare(): Promise<void> {
+    const { circuits, congestion, streams, warmUpBytes } = this.#plan;
+    const controlled = await this.#client.call('buildStreams', null);
+    if (controlled !== (congestion ? circuits : 0)) {
+      const what = `${controlled} of ${circuits} circuits have congestion control`;
+      throw broken(what, `port ${this.#relay.port}`);
+    }
+    // The destination sends only on streams that have told their number.
+    await this.#until(async () => (await this.#server.call('knownStreams', null)) === streams);
+    if (warmUpBytes > 0) await this.#pump(warmUpBytes, null);
+  }
+
+  measure(hooks: MeasureHooks): Promise<ExitReport> {
+    return this.#pump(this.#plan.bytes, hooks);
+  }
+
+  /** See that all came whole, end the streams, and see that the exit closes what belongs to them. */
+  async check(): Promise<LoadCheck> {
+    const { streams } = this.#plan;
+    const inStep = await this.#client.call('endStreams', null);
+    const left = async (): Promise<number> => await this.#server.call('openLines', null);
+    const isClosed = await this.#until(async () => (await left()) === 0).then(
+      () => true,
+      () => false,
+    );
+    const ends = [
+      await this.#client.call('reportStreams', null),
+      await this.#server.call('reportStreams', null),
+    ];
+    return {
+      expected: streams,
+      inStep,
+      lost: this.#tally.sent - this.#tally.received,
+      corrupt: ends.reduce((total, { corrupt }) => total + corrupt, 0),
+      sampled: 0,
+      closed: [
+        ...ends.flatMap(({ losses }) => losses),
+        ...(isClosed ? [] : [`the exit left ${await left()} connections open`]),
+      ],
+    };
+  }
+
+  close(): void {
+    this.#client.stop();
+    this.#server.stop();
+  }
+
+  async #pump(bytes: number, hooks: MeasureHooks | null): Promise<ExitReport> {
+    const { streams, direction } = this.#plan;
+    const ways = direction === 'both' ? 2 : 1;
+    const each = Math.max(1, Math.round(bytes / streams / ways));
+    const moved = each * streams * ways;
+    const goal = this.#tally.received + moved;
+    hooks?.begin();
+    const startMs = performance.now();
+    const going: Promise<null>[] = [];
+    if (direction !== 'forward') going.push(this.#server.call('pumpLines', { bytes: each }));
+    if (direction !== 'backward') going.push(this.#client.call('pumpStreams', { bytes: each }));
+    await Promise.all(going);
+    await this.#arrival(goal, (left) => hooks?.progress?.(1 - left / moved));
+    const seconds = (performance.now() - startMs) / 1000;
+    hooks?.end();
+    return { mode: 'exit', bytes: moved, seconds, bytesPerSec: seconds === 0 ? 0 : moved / seconds };
+  }
+
+  async #arrival(goal: number, onProgress: (left: number) => void): Promise<void> {
+    let seen = this.#tally.received;
+    let seenMs = performance.now();
+    while (seen < goal) {
+      await Bun.sleep(POLL_MS);
+      const now = this.#tally.received;
+      if (now > seen) {
+        seen = now;
+        seenMs = performance.now();
+        onProgress(goal - seen);
+      } else if (performance.now() - seenMs > STALL_MS) {
+        const { losses } = await this.#client.call('reportStreams', null);
+        const closed = losses.length === 0 ? 'nothing was closed' : losses.slice(0, 5).join(', ');
+        throw broken(`${goal - seen} bytes never arrived; ${closed}`, `port ${this.#relay.port}`);
+      }
+    }
+  }
+
+  async #until(condition: () => Promise<boolean>): Promise<void> {
+    for (const sinceMs = performance.now(); !(await condition()); ) {
+      if (performance.now() - sinceMs > STALL_MS) throw broken('streams are missing', 'the destination');
+      await Bun.sleep(POLL_MS);
+    }
+  }
+}
