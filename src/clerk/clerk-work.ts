@@ -24,7 +24,10 @@ export class ClerkWork {
 
   /** @throws Malformed for a document, or an Error for a file, that does not read */
   do(job: ClerkJob): ClerkAnswer {
-    return job.kind === 'pack' ? pack(new Uint8Array(job.text)) : this.diff(job);
+    if (job.kind === 'diff') return this.diff(job);
+    return job.kind === 'pack'
+      ? pack(new Uint8Array(job.text))
+      : squeeze(new Uint8Array(job.text), job.lengths);
   }
 
   private diff(job: Extract<ClerkJob, { kind: 'diff' }>): ClerkAnswer {
@@ -51,6 +54,17 @@ function pack(text: Uint8Array): ClerkAnswer {
     digest: sha3_256(text),
     signedDigest: signedSha3(text),
   };
+}
+
+function squeeze(text: Uint8Array, lengths: Uint32Array): ClerkAnswer {
+  const pieces: Uint8Array[] = [];
+  let at = 0;
+  for (const length of lengths) {
+    pieces.push(zstd(text.subarray(at, at + length)));
+    at += length;
+  }
+  const squeezed = Uint32Array.from(pieces, ({ length }) => length);
+  return { kind: 'squeezed', zstd: shared(Buffer.concat(pieces)), lengths: squeezed };
 }
 
 function zstd(text: Uint8Array): Uint8Array {

@@ -83,6 +83,7 @@ export class CacheSide {
       ownId: host.ownId,
       timing: systemTiming(),
       publish: (block) => this.publish(block),
+      squeeze: (texts) => squeeze(texts, clerk),
     });
     documents.onChange((kind) => {
       if (this.isCache) this.note(kind);
@@ -238,4 +239,28 @@ export class CacheSide {
     this.shelver.stop();
     this.clerk.stop();
   }
+}
+
+/** Have the clerk compress documents, each by itself. Null when it cannot. */
+async function squeeze(
+  texts: readonly Uint8Array[],
+  clerk: ClerkKeeper,
+): Promise<readonly Uint8Array[] | null> {
+  const lengths = Uint32Array.from(texts, ({ length }) => length);
+  const text = new SharedArrayBuffer(lengths.reduce((sum, length) => sum + length, 0));
+  const view = new Uint8Array(text);
+  let at = 0;
+  for (const each of texts) {
+    view.set(each, at);
+    at += each.length;
+  }
+  const answer = await clerk.ask({ kind: 'squeeze', text, lengths }).catch(() => null);
+  if (answer?.kind !== 'squeezed') return null;
+  const pieces = new Uint8Array(answer.zstd);
+  let from = 0;
+  return [...answer.lengths].map((length) => {
+    const piece = pieces.subarray(from, from + length);
+    from += length;
+    return piece;
+  });
 }

@@ -58,15 +58,20 @@ export interface ShelverConfig {
   readonly timing: Timing;
   /** Takes each new generation. */
   readonly publish: (block: ShelfBlock) => void;
+  /** Compresses short documents, each by itself; null when that cannot be. */
+  readonly squeeze: (documents: readonly Uint8Array[]) => Promise<readonly Uint8Array[] | null>;
 }
 
 /** What can change. */
 export type ShelvedKind =
   | 'consensuses'
+  | 'squeezed'
   | 'certificates'
   | 'microdescriptors'
   | 'server-descriptors'
   | 'extra-infos';
+
+type DocumentRoom = Exclude<ShelvedKind, 'consensuses'>;
 
 /** After a change, others are waited for so long; and generations are this far apart. */
 const GATHER_MS = 200;
@@ -83,9 +88,11 @@ export class Shelver {
   private readonly config: ShelverConfig;
   private readonly heap = new SegmentHeap();
   private readonly changed = new Set<ShelvedKind>();
-  private readonly kept: Readonly<Record<Exclude<ShelvedKind, 'consensuses'>, DigestMap<Kept>>> = {
+  private readonly kept: Readonly<Record<DocumentRoom, DigestMap<Kept>>> = {
     certificates: new DigestMap(),
     microdescriptors: new DigestMap(),
+    // Of microdescriptors, by the same digests.
+    squeezed: new DigestMap(),
     'server-descriptors': new DigestMap(),
     'extra-infos': new DigestMap(),
   };
@@ -124,7 +131,9 @@ export class Shelver {
     const { documents, ownId, timing } = this.config;
     const changed = new Set(this.changed);
     this.changed.clear();
-    if (changed.has('microdescriptors')) this.take('microdescriptors', documents.microdescriptors());
+    if (changed.has('microdescriptors')) {
+      void this.squeeze(this.take('microdescriptors', documents.microdescriptors()));
+    }
     if (changed.has('server-descriptors')) this.take('server-descriptors', documents.serverDescriptors());
     if (changed.has('extra-infos')) this.take('extra-infos', documents.extraInfos());
     if (changed.has('certificates')) this.take('certificates', certificatesOf(documents.certificates()));
@@ -132,6 +141,9 @@ export class Shelver {
     const moved = this.heap.compact();
     if (moved || changed.has('microdescriptors')) {
       this.build('microdescriptor', this.rowsOf('microdescriptors', documents.microdescriptors(), digestKey));
+    }
+    if (moved || changed.has('microdescriptors') || changed.has('squeezed')) {
+      this.build('microdescriptorZstd', this.rowsOf('squeezed', this.kept.squeezed.values(), digestKey));
     }
     if (moved || changed.has('server-descriptors')) this.buildDescriptors('server-descriptors');
     // The current extra-infos are those of the current descriptors.
@@ -153,8 +165,23 @@ export class Shelver {
     });
   }
 
-  /** Take over what is new, and let go of what is gone. */
-  private take(kind: Exclude<ShelvedKind, 'consensuses'>, documents: Iterable<StoredDocument>): void {
+  /** Compress new microdescriptors, and shelve them also so. */
+  private async squeeze(fresh: readonly StoredDocument[]): Promise<void> {
+    if (fresh.length === 0) return;
+    const pieces = await this.config.squeeze(fresh.map(({ document }) => document));
+    if (pieces === null) return;
+    const shelved = this.heap.add(pieces);
+    const { microdescriptors, squeezed } = this.kept;
+    for (const [i, { digest, publishedSec }] of fresh.entries()) {
+      const isWanted = microdescriptors.has(digest) && !squeezed.has(digest);
+      if (isWanted) squeezed.set(digest, { digest, shelved: shelved[i]!, stampSec: publishedSec });
+      else this.heap.remove(shelved[i]!);
+    }
+    this.note('squeezed');
+  }
+
+  /** Take over what is new, and let go of what is gone. Returns what is new. */
+  private take(kind: DocumentRoom, documents: Iterable<StoredDocument>): StoredDocument[] {
     const before = this.kept[kind];
     const seen = new DigestMap<true>();
     const fresh: StoredDocument[] = [];
@@ -167,15 +194,25 @@ export class Shelver {
       if (seen.has(digest)) continue;
       this.heap.remove(shelved);
       before.delete(digest);
+      if (kind === 'microdescriptors') this.dropSqueezed(digest);
     }
     const shelved = this.heap.add(fresh.map(({ document }) => document));
     for (const [i, { digest, publishedSec }] of fresh.entries()) {
       before.set(digest, { digest, shelved: shelved[i]!, stampSec: publishedSec });
     }
+    return fresh;
   }
 
-  private rowsOf<T extends StoredDocument>(
-    kind: Exclude<ShelvedKind, 'consensuses'>,
+  private dropSqueezed(digest: Uint8Array): void {
+    const { squeezed } = this.kept;
+    const kept = squeezed.get(digest);
+    if (kept === undefined) return;
+    this.heap.remove(kept.shelved);
+    squeezed.delete(digest);
+  }
+
+  private rowsOf<T extends { readonly digest: Uint8Array }>(
+    kind: DocumentRoom,
     documents: Iterable<T>,
     keyOf: (stored: T) => Uint8Array,
   ): ShelfRow[] {
@@ -253,7 +290,7 @@ export class Shelver {
   }
 }
 
-function digestKey({ digest }: StoredDocument): Uint8Array {
+function digestKey({ digest }: { readonly digest: Uint8Array }): Uint8Array {
   return digest;
 }
 

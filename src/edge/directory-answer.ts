@@ -294,6 +294,14 @@ function answerMicrodescriptors(
   const table = context.shelf.table('microdescriptor');
   const run = runOf(table, rowsOf(table, ids).reverse());
   if (run.length === 0) return refuse(context, 404, 'Not found');
+  if (ids.length === 1 && chooseEncoding(request.encodings) === 'zstd') {
+    const squeezed = context.shelf.table('microdescriptorZstd');
+    const ready = runOf(squeezed, rowsOf(squeezed, ids));
+    if (ready.length > 0 && !context.isBusy(runBytes(ready))) {
+      const headers = { encoding: 'zstd', lifetimeSec: LIFETIMES.microdescriptors } as const;
+      return succeed(context, headers, { kind: 'run', run: ready, passage: null });
+    }
+  }
   return answerRun(run, LIFETIMES.microdescriptors, request, context);
 }
 

@@ -19,7 +19,9 @@ export type ClerkJob =
       readonly base: StoredText;
       readonly target: SharedArrayBuffer;
       readonly targetNumber: number;
-    };
+    }
+  /** Compress short documents, each by itself; they lie one behind the other. */
+  | { readonly kind: 'squeeze'; readonly text: SharedArrayBuffer; readonly lengths: Uint32Array };
 
 /** What came of it. */
 export type ClerkAnswer =
@@ -37,7 +39,9 @@ export type ClerkAnswer =
       readonly zstd: SharedArrayBuffer;
       /** SHA3-256 of the base's signed part. */
       readonly baseDigest: Uint8Array;
-    };
+    }
+  /** One behind the other again. */
+  | { readonly kind: 'squeezed'; readonly zstd: SharedArrayBuffer; readonly lengths: Uint32Array };
 
 export interface LetterToClerk {
   readonly id: number;

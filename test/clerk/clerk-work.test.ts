@@ -61,6 +61,20 @@ test('diffs lead from each base to the target, and a new target is noticed by it
   }
 });
 
+test('short documents are squeezed each by itself', () => {
+  const texts = ['first document\n'.repeat(20), '', 'third\n'].map((text) => Buffer.from(text));
+  const lengths = Uint32Array.from(texts, ({ length }) => length);
+  const answer = new ClerkWork().do({ kind: 'squeeze', text: shared(Buffer.concat(texts)), lengths });
+  if (answer.kind !== 'squeezed') throw new Error(`answered ${answer.kind}`);
+  const bytes = bytesOf(answer.zstd);
+  let at = 0;
+  for (const [i, length] of answer.lengths.entries()) {
+    expect(Buffer.compare(zstdDecompressSync(bytes.subarray(at, at + length)), texts[i]!)).toBe(0);
+    at += length;
+  }
+  expect(at).toBe(bytes.length);
+});
+
 describe('a base', () => {
   const base = (deflated: Uint8Array): ClerkJob => ({
     kind: 'diff',

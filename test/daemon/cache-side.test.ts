@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zstdDecompressSync } from 'node:zlib';
 import { ClerkWork } from '../../src/clerk/clerk-work.ts';
 import { CacheSide, type ShelfReaders } from '../../src/daemon/cache-side.ts';
 import type { ClerkKeeper } from '../../src/daemon/clerk-keeper.ts';
@@ -105,7 +106,13 @@ test('what the store has reaches the workers, the consensus as soon as it is com
   const { shelf } = readers;
   expect(shelf.table('microdescriptor').find(digests[7]!)).toBeGreaterThanOrEqual(0);
   expect(Buffer.compare(shelf.bytes(shelf.consensus('ns')!.texts.identity!), ns)).toBe(0);
-  expect(jobs.map(({ kind }) => kind)).toEqual(['pack']);
+  await until(() => readers.shelf.table('microdescriptorZstd').count === 30);
+  expect(jobs.map(({ kind }) => kind).sort()).toEqual(['pack', 'squeeze']);
+  const table = readers.shelf.table('microdescriptorZstd');
+  const row = table.find(digests[7]!);
+  const extent = { segment: table.segment(row), offset: table.offset(row), length: table.length(row) };
+  const zstd = Uint8Array.from(readers.shelf.bytes(extent));
+  expect(Buffer.compare(zstdDecompressSync(zstd), microdescriptors[7]!)).toBe(0);
 });
 
 test('our own documents stand there when they are made', async () => {

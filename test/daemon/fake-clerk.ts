@@ -7,7 +7,7 @@ export const Length = { die: 1, dieOnce: 2, hang: 3, fault: 4 } as const;
 
 self.onmessage = (event: MessageEvent<LetterToClerk>) => {
   const { id, job } = event.data;
-  const text = job.kind === 'pack' ? job.text : job.target;
+  const text = job.kind === 'diff' ? job.target : job.text;
   const flag = new Int32Array(text.byteLength >= 8 ? text : new SharedArrayBuffer(8));
   const order = text.byteLength >= 8 ? flag[0]! : text.byteLength;
   if (order === Length.die) process.exit(1);

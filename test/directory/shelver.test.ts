@@ -37,11 +37,13 @@ class Desk implements Shelvable {
   sdNow: StoredDescriptor[] = [];
   ei: StoredDescriptor[] = [];
   eiNow: StoredDescriptor[] = [];
+  squeeze: (documents: readonly Uint8Array[]) => Promise<readonly Uint8Array[] | null> = async () => null;
   readonly shelver = new Shelver({
     documents: this,
     ownId: OWN_ID,
     timing: this.time,
     publish: (block) => this.blocks.push(block),
+    squeeze: (documents) => this.squeeze(documents),
   });
 
   consensus = (flavour: 'ns' | 'microdesc') => this.served[flavour] ?? null;
@@ -209,6 +211,55 @@ test('consensuses and diffs lie on the shelf as the clerk made them', () => {
   desk.shelver.publish();
   expect(desk.blocks.at(-1)!.segments.every((segment) => segment === null)).toBe(true);
   expect(desk.shelf.consensus('microdesc')).toBeNull();
+});
+
+describe('microdescriptors by themselves', () => {
+  const squeezer = async (documents: readonly Uint8Array[]): Promise<Uint8Array[]> =>
+    documents.map((document) => Buffer.from(`squeezed ${Buffer.from(document).toString()}`));
+
+  test('are compressed once, and found in the next generation', async () => {
+    const desk = new Desk();
+    const asked: number[] = [];
+    desk.squeeze = (documents) => {
+      asked.push(documents.length);
+      return squeezer(documents);
+    };
+    desk.md = [1, 2].map(microdescriptor);
+    desk.shelver.note('microdescriptors');
+    await desk.time.pass(10_000);
+    expect(desk.blocks.length).toBe(2);
+    expect(desk.text('microdescriptorZstd', keyOf(2, 32))).toBe('squeezed microdescriptor 2\n');
+    desk.md = [2, 3].map(microdescriptor);
+    desk.shelver.note('microdescriptors');
+    await desk.time.pass(10_000);
+    expect(asked).toEqual([2, 1]);
+    expect(desk.text('microdescriptorZstd', keyOf(1, 32))).toBeNull();
+    expect(desk.text('microdescriptorZstd', keyOf(3, 32))).toBe('squeezed microdescriptor 3\n');
+    expect(desk.text('microdescriptorZstd', keyOf(2, 32))).toBe('squeezed microdescriptor 2\n');
+  });
+
+  test('that are gone when they come back are not shelved', async () => {
+    const desk = new Desk();
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    desk.squeeze = async (documents) => {
+      await held;
+      return squeezer(documents);
+    };
+    desk.md = [1, 2].map(microdescriptor);
+    desk.shelver.note('microdescriptors');
+    await desk.time.pass(3000);
+    desk.md = [microdescriptor(2)];
+    desk.shelver.note('microdescriptors');
+    await desk.time.pass(3000);
+    release();
+    await desk.time.pass(0);
+    await desk.time.pass(5000);
+    expect(desk.shelf.table('microdescriptorZstd').count).toBe(1);
+    expect(desk.text('microdescriptorZstd', keyOf(2, 32))).toBe('squeezed microdescriptor 2\n');
+  });
 });
 
 describe('publishing', () => {

@@ -1,6 +1,6 @@
 /** Answers to directory requests: status lines, headers and documents, as C tor 0.4.9.11 gives them. */
 import { describe, expect, test } from 'bun:test';
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { DirectoryDesk } from './directory-desk.ts';
 import { keyOf, OWN_ID, ShelfFixture, VALID_AFTER_SEC } from './shelf-fixture.ts';
 
@@ -182,6 +182,20 @@ describe('microdescriptors', () => {
     const answered = await desk().get(`/tor/micro/d/${base64(1)}`, [`Accept-Encoding: ${encoding}`]);
     expect(answered.headers).toContain(`Content-Encoding: ${encoding}`);
     expect(answered.body).toBe('microdescriptor one\n');
+  });
+
+  test('that stand alone come as the clerk compressed them', async () => {
+    const squeezed = Buffer.from(
+      zstdCompressSync(Buffer.from('microdescriptor one\n'), { level: 19 } as object),
+    );
+    const one = new DirectoryDesk(fixture().put('microdescriptorZstd', keyOf(1, 32), squeezed).block());
+    const zstd = ['Accept-Encoding: gzip, x-zstd'];
+    const alone = await one.get(`/tor/micro/d/${base64(1)}`, zstd);
+    expect([alone.body, alone.wireBytes]).toEqual(['microdescriptor one\n', squeezed.length]);
+    expect(alone.headers).toContain('Content-Encoding: x-zstd');
+    expect(one.service.heldBytes).toBe(0);
+    expect((await one.get(`/tor/micro/d/${base64(2)}`, zstd)).body).toBe('microdescriptor two\n');
+    expect((await one.get(`/tor/micro/d/${base64(1)}-${base64(2)}`, zstd)).body).toContain('two\nmicro');
   });
 
   test('of which none is here are not found', async () => {

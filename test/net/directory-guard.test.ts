@@ -26,6 +26,8 @@ const SAMPLE_BYTES = 1_000_000;
 const CONSENSUS = '/tor/status-vote/current/consensus';
 const PAGE = '<html><body>This is a Tor relay.</body></html>\n';
 const RELAYS = 7;
+/** What C tors say of circuits that a C tor client lays on its own, at times back to where they come from. */
+const OWN_CIRCUITS = /extend back to the previous hop|process_relay_cell \(away from origin\) failed/;
 
 const cacheLines: string[] = ['DownloadExtraInfo 1'];
 const oursLines: string[] = ['DownloadExtraInfo 1'];
@@ -210,20 +212,29 @@ describe.skipIf(!needsCTor('test/net/directory-guard'))('a directory cache among
     const marks = [net.node('ours').marks()];
     for (const node of net.nodes) {
       if (node.plan.software !== 'tor') continue;
-      expect(warningsAgainst(marks, node.log('tor')).map((line) => `${node.plan.name}: ${line}`)).toEqual([]);
+      const warnings = warningsAgainst(marks, node.log('tor')).filter((line) => !OWN_CIRCUITS.test(line));
+      expect(warnings.map((line) => `${node.plan.name}: ${line}`)).toEqual([]);
     }
   });
 
-  /** Both caches hold the same consensuses, and no new ones come any more. */
+  /** Whether both caches hold the newest consensuses that there are. */
+  async function agree(): Promise<boolean> {
+    for (const path of [CONSENSUS, `${CONSENSUS}-microdesc`]) {
+      const [newest, theirs, ours] = await Promise.all(
+        ['auth1', 'cache', 'ours'].map((name) => direct(name, path).catch(() => null)),
+      );
+      if (theirs === null || ours === null || theirs!.body !== ours!.body || ours!.body === '') return false;
+      // An authority that is stopped has nothing newer any more.
+      if (newest !== null && newest!.body !== ours!.body) return false;
+    }
+    return true;
+  }
+
+  /** Stop the authorities while both caches hold the same, and let ours fetch what that names. */
   async function freeze(): Promise<void> {
-    for (const name of ['auth1', 'auth2', 'auth3']) await net.stopNode(name);
-    await waitUntil('both caches to have the same', WAIT_MS, async () => {
-      for (const path of [CONSENSUS, `${CONSENSUS}-microdesc`]) {
-        const [theirs, ours] = await Promise.all([direct('cache', path), direct('ours', path)]);
-        if (theirs.body !== ours.body || ours.body === '') return false;
-      }
-      return true;
-    });
+    await waitUntil('both caches to have the same', WAIT_MS, agree);
+    await Promise.all(['auth1', 'auth2', 'auth3'].map((name) => net.node(name).kill()));
+    expect(await agree()).toBe(true);
     await complete();
   }
 

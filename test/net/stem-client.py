@@ -15,7 +15,7 @@ compression = {
 
 def read(resource):
     query = remote.Query(
-        resource, endpoints=[endpoint], compression=compression, validate=True, retries=0, timeout=60
+        resource, endpoints=[endpoint], compression=compression, validate=False, retries=0, timeout=60
     )
     return query.run(suppress=False)
 
