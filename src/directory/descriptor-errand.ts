@@ -2,8 +2,8 @@
  * Fetches documents that are named by digest, many at a time: microdescriptors, server descriptors, extra-infos.
  *
  * Only what is missing is asked for, in batches, of several authorities at once but each with one request of a kind at
- * a time. What did not come is asked for again, each digest after a wait of its own that grows; what does not parse is
- * never asked for again under that digest. A new consensus gives every digest another chance.
+ * a time. What did not come is asked for again, each digest after a wait of its own that grows, or when a new consensus
+ * comes into force; what does not parse is never asked for again.
  *
  * @source dir-spec "Downloading server descriptors", "Downloading microdescriptors"; C tor's batch sizes
  */
@@ -123,9 +123,15 @@ export class DescriptorErrand {
     this.#asked.clear();
   }
 
-  /** A new consensus is in force: ask for everything that it lists and we lack. */
+  /** A new consensus is in force: ask for everything that is missing now, but for what never parses. */
   renew(): void {
+    const hopeless: [Uint8Array, Refusal][] = [];
+    for (const digest of this.#shelf.missing()) {
+      const refusal = this.#refused.get(digest);
+      if (refusal?.dueMs === Number.POSITIVE_INFINITY) hopeless.push([digest, refusal]);
+    }
     this.#refused.clear();
+    for (const [digest, refusal] of hopeless) this.#refused.set(digest, refusal);
     this.look();
   }
 

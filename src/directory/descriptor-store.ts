@@ -17,6 +17,7 @@ import {
   type ServerDescriptor,
   verifyServerDescriptor,
 } from '../netdoc/server-descriptor.ts';
+import { signedPartSha1 } from '../netdoc/signature.ts';
 import { summariseProblems } from './certificate-store.ts';
 import { DigestMap } from './digest-map.ts';
 import { isDescriptorFileGrown, JournaledFile } from './journaled-file.ts';
@@ -217,17 +218,16 @@ export class DescriptorStore {
     nowSec: number,
     isFromWire: boolean,
   ): ServerDescriptor | { readonly why: string; readonly digest: Uint8Array | null } {
-    let digest: Uint8Array | null = null;
     try {
       const descriptor = parseServerDescriptor(document);
-      digest = descriptor.digestSha1;
-      if (isFromWire || !this.#isListed({ rsaId: descriptor.rsaId, digest })) {
+      const { rsaId, digestSha1 } = descriptor;
+      if (isFromWire || !this.#isListed({ rsaId, digest: digestSha1 })) {
         verifyServerDescriptor(descriptor, nowSec);
       }
       return descriptor;
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      return { why: error.message, digest };
+      return { why: error.message, digest: signedPartSha1(document) };
     }
   }
 

@@ -10,6 +10,7 @@ import { log } from '../log.ts';
 import { annotatedRanges } from '../netdoc/annotated.ts';
 import { type ExtraInfo, parseExtraInfo, verifyExtraInfo } from '../netdoc/extra-info.ts';
 import { parseServerDescriptor } from '../netdoc/server-descriptor.ts';
+import { signedPartSha1 } from '../netdoc/signature.ts';
 import { summariseProblems } from './certificate-store.ts';
 import type { AddedDescriptors, DescriptorStore } from './descriptor-store.ts';
 import { DigestMap } from './digest-map.ts';
@@ -151,15 +152,13 @@ export class ExtraInfoStore {
     nowSec: number,
     isFromWire: boolean,
   ): ExtraInfo | { readonly why: string; readonly digest: Uint8Array | null } {
-    let digest: Uint8Array | null = null;
     try {
       const extraInfo = parseExtraInfo(document);
-      digest = extraInfo.digestSha1;
       this.#check(extraInfo, nowSec, isFromWire);
       return extraInfo;
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      return { why: error.message, digest };
+      return { why: error.message, digest: signedPartSha1(document) };
     }
   }
 

@@ -129,7 +129,10 @@ export class Fetcher {
     const { network, cache } = this.#config;
     cache?.saveConsensus(flavour, network.document(flavour)!);
     if (flavour === 'microdesc') this.#microdescriptors?.renew();
-    else this.#serverDescriptors?.renew();
+    else {
+      this.#serverDescriptors?.renew();
+      this.#extraInfos?.renew();
+    }
   }
 
   #certificatesArrived(): void {

@@ -146,6 +146,16 @@ export function readRouterSeal(bytes: Uint8Array, items: readonly Item[], table:
 }
 
 /**
+ * Give the SHA-1 by which others name a router's document, also of one that does not parse; null when it has no
+ * `router-signature` line. The document begins at the first byte.
+ */
+export function signedPartSha1(document: Uint8Array): Uint8Array | null {
+  const line = '\nrouter-signature\n';
+  const at = Buffer.from(document.buffer, document.byteOffset, document.length).indexOf(line);
+  return at < 0 ? null : sha1(document.subarray(0, at + line.length));
+}
+
+/**
  * Check the certificate and both signatures of a router's document.
  *
  * @param rsaDer - the router's RSA identity, PKCS#1 DER

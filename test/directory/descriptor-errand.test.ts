@@ -138,21 +138,41 @@ test('an authority that fails is passed over, and a test network is less patient
   errand.stop();
 });
 
-test('what does not parse is not asked for again, unless a new consensus lists it', async () => {
-  const { errand, rig, time, serve, store } = makeRig(40);
-  const bad = (answer: RigAnswer): RigAnswer => {
-    if (answer instanceof Error || typeof answer.body === 'string') return answer;
-    return {
-      ...answer,
-      body: Buffer.from(answer.body).toString('latin1').replace('ntor-onion-key', 'ntor-onion-yek'),
-    };
+test('what does not parse is not asked for again, whatever the consensus says', async () => {
+  const { rig, time, consensus } = makeRig(40);
+  const digests = Array.from({ length: 40 }, (_, row) => consensus.routers.digest(row));
+  const bad = digests[7]!;
+  const held = new Set<string>();
+  const shelf: DescriptorShelf = {
+    missing: () => digests.filter((digest) => !held.has(digest.toHex())),
+    has: (digest) => held.has(digest.toHex()),
+    take: () => {
+      for (const digest of digests) if (digest !== bad) held.add(digest.toHex());
+      return { added: 39, bad: [bad], unwanted: 0, problems: ['it is bad'] };
+    },
+    mayWait: () => false,
   };
-  rig.answer = (request) => bad(serve(request));
+  const errand = new DescriptorErrand(MICRODESCRIPTORS, shelf, rig.tools);
   errand.start(0);
   await settle();
-  // The digest of a damaged document is none that was asked for.
-  expect(store.size).toBe(38);
-  expect(rig.requests.length).toBe(2);
+  const { length } = rig.requests;
+  errand.renew();
+  await time.pass(6 * 3_600_000);
+  expect(rig.requests.length).toBe(length);
+  errand.stop();
+});
+
+test('a document that came damaged has another digest, so it is asked for again', async () => {
+  const { errand, rig, time, serve, store } = makeRig(40);
+  rig.answer = (request) => {
+    const answer = serve(request);
+    if (answer instanceof Error || typeof answer.body === 'string') return answer;
+    const text = Buffer.from(answer.body).toString('latin1');
+    return { ...answer, body: Buffer.from(text.replace('ntor-onion-key', 'ntor-onion-yek'), 'latin1') };
+  };
+  errand.start(0);
+  await settle();
+  expect([store.size, rig.requests.length]).toEqual([38, 2]);
   rig.answer = serve;
   await time.pass(3_600_000);
   expect(store.size).toBe(40);

@@ -74,10 +74,13 @@ test('what is not to be believed is refused, and named if it can be', () => {
   const broken = one.replace('bandwidth', 'bandwitdh');
   expect(store.add(Buffer.from(broken), all, 'x', NOW_SEC)).toEqual({
     added: 0,
-    bad: [],
+    // Its name is found although it does not parse.
+    bad: [expect.any(Uint8Array)],
     unwanted: 0,
     problems: ['server descriptor: bandwidth is missing'],
   });
+  const nameless = one.slice(0, one.indexOf('router-signature'));
+  expect(store.add(Buffer.from(nameless), all, 'x', NOW_SEC)).toMatchObject({ added: 0, bad: [] });
   expect(store.add(Buffer.from(one), all, 'x', NOW_SEC + 60 * DAY)).toMatchObject({ added: 0 });
   expect(store.add(Buffer.from(one), all, 'x', NOW_SEC).added).toBe(1);
 });

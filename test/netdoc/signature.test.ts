@@ -5,6 +5,7 @@ import { generateRsa, signRaw } from '../../src/crypto/rsa.ts';
 import { Malformed } from '../../src/fault.ts';
 import type { ReadDocument } from '../../src/netdoc/item.ts';
 import { readDocument } from '../../src/netdoc/item.ts';
+import { parseServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
 import {
   checkDocumentSignature,
   checkRouterSeal,
@@ -15,8 +16,9 @@ import {
   readRouterSeal,
   routerKeyField,
   sealRouterDocument,
+  signedPartSha1,
 } from '../../src/netdoc/signature.ts';
-import { makeSigner, NOW_SEC, textOf } from './fixture.ts';
+import { bytesOf, makeSigner, NOW_SEC, readDocuments, textOf } from './fixture.ts';
 
 const RULES = {
   head: { min: 1 },
@@ -128,4 +130,12 @@ describe('keys in documents', () => {
     expect(isZero(new Uint8Array(3))).toBeTrue();
     expect(isZero(Uint8Array.of(0, 1))).toBeFalse();
   });
+});
+
+test('a document is named by its signed part, also when the rest does not parse', () => {
+  const [document] = readDocuments('chutney-descriptors.txt', 'router');
+  expect(signedPartSha1(document!)).toEqual(parseServerDescriptor(document!).digestSha1);
+  const text = textOf(document!);
+  expect(signedPartSha1(bytesOf(text.replace('bandwidth', 'bandwitdh')))?.length).toBe(20);
+  expect(signedPartSha1(bytesOf(text.slice(0, text.indexOf('router-signature'))))).toBeNull();
 });
