@@ -127,6 +127,7 @@ export class SimConnection implements ExitSocket {
 export interface SimQuestion {
   readonly name: string;
   readonly want: Wanted | null;
+  /** Nobody waits for it: it was answered already, or taken back. */
   cancelled: boolean;
   answer(answer: Partial<NameAnswer>): void;
 }
@@ -179,7 +180,9 @@ export class Destinations implements NameResolver {
       want,
       cancelled: false,
       answer: (answer) => {
-        if (!question.cancelled) done(answerOf(answer));
+        if (question.cancelled) return;
+        question.cancelled = true;
+        done(answerOf(answer));
       },
     };
     this.questions.push(question);
