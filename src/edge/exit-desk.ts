@@ -3,6 +3,7 @@
  * memory that they take, the policy, and their part of a turn.
  */
 
+import { parseIp } from '../bytes/address.ts';
 import { encodePolicyEnd } from '../cell/stream-message.ts';
 import { BufferPool } from '../channel/buffer-pool.ts';
 import type { CircuitPlane } from '../circuit/plane.ts';
@@ -134,9 +135,9 @@ export class ExitDesk implements ExitPlane {
     return this.incomingBytes + this.buffers.heldBytes;
   }
 
-  /** Answer a RESOLVE. As C tor, an exit to nowhere looks nothing up; literals need no lookup. */
+  /** Answer a RESOLVE. As C tor: an exit to nowhere looks nothing up, and addresses have no answer but an error. */
   resolve(name: string, done: OnAnswer): Lookup {
-    if (this.services.policy.isRejectAll && !isLiteral(name)) {
+    if (this.services.policy.isRejectAll || parseIp(name) !== null) {
       done(NOT_FOUND);
       return NO_LOOKUP;
     }
@@ -217,8 +218,4 @@ export class ExitDesk implements ExitPlane {
       }
     }
   }
-}
-
-function isLiteral(name: string): boolean {
-  return /^[0-9.]+$/.test(name) || name.includes(':');
 }
