@@ -31,10 +31,18 @@ const ACCEPTED = new Map<string, number>([
 /** The order in which encodings are chosen, best first: C tor's, for stored documents and for those made on the way. */
 const PREFERENCE: readonly EncodingName[] = ['zstd', 'deflate', 'gzip', 'identity'];
 
+/** What headers said before: there are few that anyone sends. */
+const READ_MAX = 64;
+const READ_CHARS_MAX = 64;
+const read = new Map<string, number>();
+
 /** Read an Accept-Encoding header; identity is always accepted. @returns bits of `Encoding` */
 export function acceptedEncodings(header: string): number {
+  const known = read.get(header);
+  if (known !== undefined) return known;
   let bits: number = Encoding.identity;
   for (const name of header.split(',')) bits |= ACCEPTED.get(name.trim()) ?? 0;
+  if (header.length <= READ_CHARS_MAX && read.size < READ_MAX) read.set(header, bits);
   return bits;
 }
 

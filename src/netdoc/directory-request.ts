@@ -211,14 +211,17 @@ export function parseDirectoryRequest(head: string): ParsedRequest {
   if (method === 'POST') {
     return { method, url, query: readPost(url), encodings: Encoding.identity, modifiedSinceSec: 0 };
   }
+  // No header can begin in the first line, which may be long.
+  const fields = text.slice(text.indexOf('\n'));
   const isDeflated = url.length > 2 && url.endsWith('.z');
   const plain = isDeflated ? url.slice(0, -2) : url;
   return {
     method,
     url: plain,
-    query: readGet(plain, text),
-    encodings: acceptedEncodings(header(text, 'Accept-Encoding') ?? '') | (isDeflated ? Encoding.deflate : 0),
-    modifiedSinceSec: parseHttpTime(header(text, 'If-Modified-Since') ?? '') ?? 0,
+    query: readGet(plain, fields),
+    encodings:
+      acceptedEncodings(header(fields, 'Accept-Encoding') ?? '') | (isDeflated ? Encoding.deflate : 0),
+    modifiedSinceSec: parseHttpTime(header(fields, 'If-Modified-Since') ?? '') ?? 0,
   };
 }
 
@@ -233,16 +236,17 @@ function readUrl(head: string): string | null {
   return `/tor${path.startsWith('/') ? '' : '/'}${path}`;
 }
 
-/** Give the value of the first header of this name, which ends at the next carriage return; null when there is none. */
-function header(head: string, name: string): string | null {
-  const lower = head.toLowerCase();
-  const start = `${name}: `.toLowerCase();
-  // The first line may be one, too.
-  const found = lower.startsWith(start) ? 0 : lower.indexOf(`\n${start}`) + 1;
-  if (found === 0 && !lower.startsWith(start)) return null;
+/**
+ * Give the value of the first header of this name, which ends at the next carriage return; null when there is none.
+ * @param fields - from the end of the first line on
+ */
+function header(fields: string, name: string): string | null {
+  const start = `\n${name}: `;
+  const found = fields.toLowerCase().indexOf(start.toLowerCase());
+  if (found < 0) return null;
   const value = found + start.length;
-  const end = head.indexOf('\r', value);
-  return end < 0 ? head.slice(value) : head.slice(value, end);
+  const end = fields.indexOf('\r', value);
+  return end < 0 ? fields.slice(value) : fields.slice(value, end);
 }
 
 function readPost(url: string): DirectoryQuery {
@@ -251,10 +255,10 @@ function readPost(url: string): DirectoryQuery {
   return { kind: 'publish-onion-descriptor', version: match === null ? -1 : Number(match[1]) };
 }
 
-function readGet(url: string, head: string): DirectoryQuery {
+function readGet(url: string, fields: string): DirectoryQuery {
   if (url === '/tor/') return { kind: 'front-page' };
   if (url === '/tor/robots.txt') return { kind: 'robots' };
-  if (url.startsWith('/tor/status-vote/current/consensus')) return readConsensus(url, head);
+  if (url.startsWith('/tor/status-vote/current/consensus')) return readConsensus(url, fields);
   const rest = (prefix: string): string => url.slice(prefix.length);
   if (url.startsWith('/tor/micro/d/')) {
     return { kind: 'microdescriptors', ids: sortedUnique(rest('/tor/micro/d/').split('-').map(sha256Of)) };
@@ -266,7 +270,7 @@ function readGet(url: string, head: string): DirectoryQuery {
   return NOT_FOUND;
 }
 
-function readConsensus(url: string, head: string): DirectoryQuery {
+function readConsensus(url: string, fields: string): DirectoryQuery {
   const match = /^\/tor\/status-vote\/current\/consensus(?:-([^/]*))?(?:\/(.*))?$/.exec(url);
   const flavour = match?.[1] === 'microdesc' ? 'microdesc' : 'ns';
   const rest = match?.[2];
@@ -278,7 +282,7 @@ function readConsensus(url: string, head: string): DirectoryQuery {
     if (digest === null) return { kind: 'error', status: 404, reason: "Couldn't parse request" };
     return { kind: 'consensus', flavour, diffFrom: [digest], diffOnly: true, wantedSigners };
   }
-  const listed = header(head, 'X-Or-Diff-From-Consensus');
+  const listed = header(fields, 'X-Or-Diff-From-Consensus');
   const diffFrom =
     listed === null
       ? null
