@@ -314,7 +314,10 @@ export class DnsClient implements NameserverEvents {
       if (!isOver) this.finish(query, failed('truncated'));
     };
     query.tcp = { end };
-    Bun.connect({
+    // What fails at once fails later, too: the caller is not done yet.
+    const connect = async (options: Bun.TCPSocketConnectOptions<undefined>): Promise<unknown> =>
+      Bun.connect(options);
+    connect({
       hostname: printIp(host),
       port,
       socket: {

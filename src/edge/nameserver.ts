@@ -101,18 +101,23 @@ export class UdpPort {
   constructor(server: Nameserver, onClosed: () => void) {
     this.server = server;
     this.onClosed = onClosed;
-    const { host, port } = server.endpoint;
-    Bun.udpSocket({
+    this.connect().then(
+      (socket) => this.onOpen(socket),
+      () => this.onError(),
+    );
+  }
+
+  /** Also what fails at once, as without a route, fails later: whoever asks is not done yet. */
+  private async connect(): Promise<Bun.udp.ConnectedSocket<'buffer'>> {
+    const { host, port } = this.server.endpoint;
+    return await Bun.udpSocket({
       hostname: host.length === 4 ? '0.0.0.0' : '::',
       connect: { hostname: printIp(host), port },
       socket: {
         data: (_socket, bytes) => this.onData(bytes),
         error: () => this.onError(),
       },
-    }).then(
-      (socket) => this.onOpen(socket),
-      () => this.onError(),
-    );
+    });
   }
 
   /** Questions that wait here. */
@@ -144,8 +149,17 @@ export class UdpPort {
 
   send(bytes: Uint8Array): void {
     if (this.socket === null) this.unsent.push(bytes);
-    // A message that the kernel has no room for is lost as any other may be, and asked again.
-    else this.socket.send(bytes);
+    else this.sendOn(this.socket, bytes);
+  }
+
+  /** A message that the kernel has no room for is lost as any other may be, and asked again. */
+  private sendOn(socket: Bun.udp.ConnectedSocket<'buffer'>, bytes: Uint8Array): void {
+    try {
+      socket.send(bytes);
+    } catch {
+      // Here it shows that the message before did not reach anyone.
+      queueMicrotask(() => this.onError());
+    }
   }
 
   close(): void {
@@ -169,7 +183,7 @@ export class UdpPort {
     this.socket = socket;
     const { unsent } = this;
     this.unsent = [];
-    for (const bytes of unsent) socket.send(bytes);
+    for (const bytes of unsent) this.sendOn(socket, bytes);
   }
 
   private onData(bytes: Uint8Array): void {
@@ -180,6 +194,7 @@ export class UdpPort {
   }
 
   private onError(): void {
+    if (!this.isOpen) return;
     const waiting = [...this.pending.values()];
     this.pending.clear();
     this.close();

@@ -315,6 +315,31 @@ describe('silence', () => {
   });
 });
 
+describe('what the system refuses', () => {
+  test('questions to a nameserver that has just died fail as all do that it leaves unanswered', async () => {
+    const server = await nameserver(always);
+    const use = rig();
+    const client = use.client(dnsParams([server.port], { timeoutMs: 50 }));
+    await ask(client, 'www.example.org', A);
+    server.stop();
+    undo.splice(0, 1);
+    // The second finds that the first did not arrive.
+    const results = await Promise.all([A, AAAA, A, AAAA].map((type) => ask(client, 'www.example.org', type)));
+    expect(results.map(({ failure }) => failure)).toEqual(new Array(4).fill('timeout'));
+    expect(use.count('dns_nameserver_unreachable')).toBeGreaterThan(0);
+  });
+
+  test('a nameserver that cannot even be asked', async () => {
+    const params = dnsParams([], { timeoutMs: 50 });
+    // The system lets nobody send to everybody.
+    const nameservers = [{ host: new Uint8Array(4).fill(255), port: 53 }];
+    const use = rig();
+    const client = use.client({ ...params, nameservers });
+    expect((await ask(client, 'www.example.org', A)).failure).toBe('timeout');
+    expect(use.count('dns_nameserver_unreachable')).toBeGreaterThan(0);
+  });
+});
+
 describe('bounds and changes', () => {
   test('so many questions at once, and no more', async () => {
     const server = await nameserver(silence);

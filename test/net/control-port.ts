@@ -123,7 +123,9 @@ export class ControlPort {
     this.#onStream = (stream, target, status) => {
       if (!target.endsWith(`:${targetPort}`)) return;
       const command =
-        status === 'NEW' ? `ATTACHSTREAM ${stream} ${circuit}` : `CLOSESTREAM ${stream} ${END_REASON_MISC}`;
+        status !== 'DETACHED'
+          ? `ATTACHSTREAM ${stream} ${circuit}`
+          : `CLOSESTREAM ${stream} ${END_REASON_MISC}`;
       this.command(command).catch((fault) => console.error(fault));
     };
     return () => {
@@ -164,7 +166,7 @@ export class ControlPort {
       this.#changed = [];
       for (const resolve of changed) resolve();
     }
-    if (kind === 'STREAM' && (status === 'NEW' || status === 'DETACHED'))
+    if (kind === 'STREAM' && ['NEW', 'NEWRESOLVE', 'DETACHED'].includes(status!))
       this.#onStream?.(id!, rest[1]!, status);
   }
 
