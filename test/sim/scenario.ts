@@ -18,6 +18,7 @@ import type { Prng } from '../fuzz/prng.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import type { Hop } from './client.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
+import { OriginTraffic } from './origin-traffic.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { Terminal } from './terminal.ts';
 import { attend, type Circuit, Client } from './traffic.ts';
@@ -90,6 +91,8 @@ export class Scenario {
   readonly terminals: Terminal[] = [];
   readonly clients: Client[] = [];
   readonly circuits: Circuit[] = [];
+  /** Circuits that relays start themselves. */
+  readonly own: OriginTraffic;
   readonly excuses: Excuse[] = [];
   private readonly greedy = new Set<Circuit>();
   /** Those that lead nowhere: given up in the end, if they are not over by then. */
@@ -117,6 +120,7 @@ export class Scenario {
       this.terminals.push(new Terminal(world, Uint8Array.of(198, 51, 100, 101 + i)));
       attend(this.terminals[i]!);
     }
+    this.own = new OriginTraffic(world);
     for (let i = 0; i < 2 + prng.below(4); i++) this.clients.push(new Client(world, prng.pick(this.relays)));
   }
 
@@ -150,8 +154,17 @@ export class Scenario {
     }
   }
 
+  /** Let a relay start a circuit of its own. */
+  private buildOwn(): void {
+    const { prng } = this.world;
+    const relay = prng.pick(this.relays);
+    const other = this.relays.find((one) => one !== relay)!;
+    this.note(this.own.start(relay, prng.below(2) === 0 ? other : null));
+  }
+
   private build(): void {
     const { prng } = this.world;
+    if (prng.below(4) === 0) this.buildOwn();
     const client = prng.pick(this.clients);
     const other = this.relays.find((relay) => relay !== client.relay)!;
     const through = prng.float() < 0.5 ? [client.relay, other] : [client.relay];
@@ -174,6 +187,7 @@ export class Scenario {
     const { prng } = this.world;
     const circuit = prng.pick(this.circuits);
     if (prng.below(12) === 0 && circuit.truncate()) this.note(`truncate ${circuit.name}`);
+    this.own.talk();
     for (let i = 0; i < 6; i++) {
       circuit.sayForward();
       circuit.sayBackward();
@@ -186,6 +200,7 @@ export class Scenario {
     const { prng } = world;
     switch (prng.below(10)) {
       case 0: {
+        if (this.own.plays.length > 0) this.own.close();
         const circuit = prng.pick(this.circuits);
         this.note(`abandon ${circuit.name}`);
         circuit.abandon();
@@ -328,6 +343,7 @@ export class Scenario {
         circuit.sayForward();
         circuit.sayBackward();
       }
+      this.own.talk();
       if (!this.step()) world.nowMs += 10;
       else if (quiet > SLOW_STEPS) world.nowMs += 2;
       if (world.delivered !== delivered) quiet = 0;
@@ -351,6 +367,7 @@ export class Scenario {
     this.rest();
     this.auditAll();
     for (const relay of this.relays) expectNoWaits(relay);
+    this.own.expectSettled();
     for (const circuit of this.circuits) {
       if (circuit.isDone) continue;
       const { name, phase, forward, backward, destroyed, client, end } = circuit;
@@ -373,7 +390,9 @@ export class Scenario {
   private close(): void {
     const { world } = this;
     for (const client of this.clients) client.peer.wire.reset();
+    this.own.closeAll();
     this.rest();
+    this.own.expectNoOrphans();
     for (const relay of this.relays) {
       for (const { alive, data } of relay.workers) {
         if (alive && data.plane.table.count > 0) throw new Error('circuits outlive their clients');
