@@ -17,4 +17,4 @@ export const PLATFORM = `onionrelay ${VERSION} on Linux`;
  * @source tor-spec "Subprotocol versioning"
  */
 export const PROTOCOLS =
-  'Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-4';
+  'Conflux=1 Cons=1-2 Desc=1-4 DirCache=2 FlowCtrl=1-2 Link=4-5 LinkAuth=3 Microdesc=1-3 Relay=2-4';

@@ -26,6 +26,8 @@ export interface NodePlan {
   readonly ipv6?: boolean;
   /** More torrc lines, after all others. */
   readonly torrc?: readonly string[];
+  /** Torrc lines that stand in place of those of the same options. */
+  readonly instead?: readonly string[];
   /** Do not start it with the others; a test does. */
   readonly late?: boolean;
 }
@@ -231,7 +233,10 @@ export class NetworkNode {
       ...this.#roleLines(),
       ...(this.plan.torrc ?? []),
     ];
-    writeFileSync(join(this.directory, 'torrc'), `${lines.join('\n')}\n`);
+    const instead = this.plan.instead ?? [];
+    const replaced = new Set(instead.map(optionOf));
+    const kept = lines.filter((line) => !replaced.has(optionOf(line)));
+    writeFileSync(join(this.directory, 'torrc'), `${[...kept, ...instead].join('\n')}\n`);
   }
 
   #roleLines(): string[] {
@@ -253,6 +258,11 @@ export class NetworkNode {
     const path = join(this.directory, name);
     return existsSync(path) ? readFileSync(path, 'utf8') : null;
   }
+}
+
+/** The option that a torrc line sets. */
+function optionOf(line: string): string {
+  return line.split(' ')[0]!;
 }
 
 function authorityLines(dirPort: number): string[] {

@@ -1,0 +1,263 @@
+/**
+ * Conflux sets of an unmodified C tor client through exits of ours, with middles of C tor and of ours.
+ *
+ * The network: three C tor authorities, one C tor relay; two exits of ours with two workers each, the only exits, and
+ * two middles of ours. The client lays its own circuits: sets of two legs over different guards and middles, so that
+ * the legs come to an exit over different links, and those fall to its workers by chance. The tests run in this order
+ * on one network.
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { warningsAgainst } from './c-tor-warnings.ts';
+import { findEntry, validAfterSec } from './consensus-entry.ts';
+import type { ControlPort } from './control-port.ts';
+import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
+import { download, expectedTransfer, PayloadServer, upload } from './socks.ts';
+
+const BULK_BYTES = 100_000_000;
+const SAMPLE_BYTES = 2_000_000;
+const AT_ONCE = 16;
+const WAIT_MS = 100_000;
+const DEADLINE_MS = 300_000;
+const EXITS = ['exit1', 'exit2'];
+const OURS = [...EXITS, 'middle1', 'middle2'];
+/** A transfer whose set has its legs on two workers of an exit crosses between them often. */
+const CROSSED = 1000;
+/** Each set of the client has its legs on two workers with one half's chance. */
+const SETS_MOST = 20;
+/** The client's other circuits, for onion services, may go back to their guard where there are so few relays. */
+const BACK_AND_FORTH =
+  /^.*\[warn\] Client asked me to extend back to the previous hop\.\n.*\[warn\] connection_edge_process_relay_cell \(away from origin\) failed\.\n/gm;
+
+const PLANS: NodePlan[] = [
+  ...['auth1', 'auth2', 'auth3'].map((name) => ({ name, software: 'tor', role: 'authority' }) as const),
+  { name: 'relay1', software: 'tor', role: 'relay' },
+  ...EXITS.map((name) => ({ name, software: 'onionrelay', role: 'exit' }) as const),
+  ...['middle1', 'middle2'].map((name) => ({ name, software: 'onionrelay', role: 'relay' }) as const),
+  {
+    name: 'client',
+    software: 'tor',
+    role: 'client',
+    late: true,
+    instead: [
+      'ConfluxEnabled 1',
+      '__LeaveStreamsUnattached 0',
+      '__DisablePredictedCircuits 0',
+      'UseEntryGuards 1',
+    ],
+  },
+];
+
+describe.skipIf(!needsCTor('test/net/conflux'))('a client with conflux', () => {
+  let net: Network;
+  let server: PayloadServer;
+  let client: ControlPort;
+
+  beforeAll(async () => {
+    server = new PayloadServer();
+    net = new Network(PLANS);
+    await net.start();
+    let consensus = '';
+    await waitUntil(
+      'ours as running exits in the consensus',
+      2 * WAIT_MS,
+      async () => {
+        for (const node of net.nodes) node.assertRuns();
+        consensus = await net.consensus('auth1');
+        return OURS.every((name) => {
+          const fingerprint = net.node(name).fingerprint();
+          const entry = fingerprint === null ? null : findEntry(consensus, fingerprint);
+          return entry?.flags.includes('Running') === true && entry.protocols.includes('Conflux=1');
+        });
+      },
+      () => net.node('auth1').log().slice(-2000),
+    );
+    net.node('client').start();
+    client = await net.control('client');
+    await net.usable('client', ['relay1', ...OURS], ['Running']);
+    await net.usable('client', EXITS, ['Exit']);
+    // An exit tells relays from clients by its consensus.
+    for (const name of EXITS) {
+      await waitUntil(`${name} to know the others`, WAIT_MS, () =>
+        net.node(name).log().includes('consensus'),
+      );
+    }
+    expect(validAfterSec(consensus)).toBeGreaterThan(0);
+  }, 2 * DEADLINE_MS);
+
+  afterAll(async () => {
+    server?.stop();
+    await net?.stop();
+  }, DEADLINE_MS);
+
+  /** A counter of both exits together. */
+  async function counted(name: string): Promise<number> {
+    let sum = 0;
+    for (const exit of EXITS) sum += (await net.node(exit).counters()).get(name) ?? 0;
+    return sum;
+  }
+
+  const socksPort = () => net.node('client').socksPort;
+  const get = (bytes: number) => download(socksPort(), server.port, bytes);
+
+  /** The client's linked circuits, by set. */
+  async function legs(): Promise<Map<string, string[]>> {
+    const sets = new Map<string, string[]>();
+    for (const line of ((await client.getInfo('circuit-status')) ?? '').split('\n')) {
+      const id = line.match(/^(\d+) BUILT .*PURPOSE=CONFLUX_LINKED/)?.[1];
+      const set = line.match(/CONFLUX_ID=(\w+)/)?.[1];
+      if (id === undefined || set === undefined) continue;
+      sets.set(set, [...(sets.get(set) ?? []), id]);
+    }
+    return sets;
+  }
+
+  /** Wait until the client has a set with all its legs. */
+  async function linked(): Promise<void> {
+    await waitUntil('a linked set', WAIT_MS, async () =>
+      [...(await legs()).values()].some((ids) => ids.length > 1),
+    );
+  }
+
+  /** Get a new set of the client's in use whose legs are on two workers. */
+  async function crossing(): Promise<void> {
+    for (let i = 0; i < SETS_MOST; i++) {
+      const before = await counted('joint_messages');
+      expect(await get(SAMPLE_BYTES)).toEqual(expectedTransfer(SAMPLE_BYTES));
+      if ((await counted('joint_messages')) - before > SAMPLE_BYTES / 498 / 20) return;
+      // Not this set again: the client builds others.
+      for (const id of [...(await legs()).values()].flat())
+        await client.command(`CLOSECIRCUIT ${id}`).catch(() => {});
+      await linked();
+    }
+    throw new Error(`none of ${SETS_MOST} sets had its legs on two workers`);
+  }
+
+  test(
+    'links sets with ours, whose legs also fall to different workers',
+    async () => {
+      await linked();
+      await crossing();
+      expect(await counted('conflux_sets')).toBeGreaterThan(0);
+      expect(await counted('conflux_legs_linked')).toBeGreaterThan(1);
+      expect(await counted('conflux_legs_remote')).toBeGreaterThan(0);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    '100 MB come down whole, over legs on two workers',
+    async () => {
+      const before = await counted('joint_messages');
+      const began = performance.now();
+      expect(await get(BULK_BYTES)).toEqual(expectedTransfer(BULK_BYTES));
+      console.log(`conflux, download: ${(BULK_BYTES / 1000 / (performance.now() - began)).toFixed(1)} MB/s`);
+      expect((await counted('joint_messages')) - before).toBeGreaterThan(CROSSED);
+      expect(await counted('conflux_switches_sent')).toBeGreaterThanOrEqual(0);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    '100 MB go up whole',
+    async () => {
+      const began = performance.now();
+      expect(await upload(socksPort(), server.port, BULK_BYTES)).toEqual(expectedTransfer(BULK_BYTES));
+      console.log(`conflux, upload: ${(BULK_BYTES / 1000 / (performance.now() - began)).toFixed(1)} MB/s`);
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    `${AT_ONCE} streams at once come down and go up whole`,
+    async () => {
+      const bytes = BULK_BYTES / 10 / AT_ONCE;
+      const all = await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, i) =>
+          i % 2 === 0 ? get(bytes) : upload(socksPort(), server.port, bytes),
+        ),
+      );
+      for (const one of all) expect(one).toEqual(expectedTransfer(bytes));
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'goes on with other sets when a leg is closed in the middle of a transfer',
+    async () => {
+      await crossing();
+      const torn = await counted('conflux_sets_torn');
+      const broken = get(BULK_BYTES).then(
+        () => false,
+        () => true,
+      );
+      await waitUntil('the transfer to be under way', WAIT_MS, async () =>
+        ((await client.getInfo('stream-status')) ?? '').includes('SUCCEEDED'),
+      );
+      const [, , circuit] = ((await client.getInfo('stream-status')) ?? '')
+        .split('\n')
+        .find((line) => line.includes('SUCCEEDED'))!
+        .split(' ');
+      const set = [...(await legs()).values()].find((ids) => ids.includes(circuit!))!;
+      expect(set.length).toBe(2);
+      await client.command(`CLOSECIRCUIT ${circuit}`);
+      expect(await broken).toBe(true);
+      await waitUntil('the set to end at the exit', WAIT_MS, async () => {
+        await Bun.sleep(300);
+        return (await counted('conflux_sets_torn')) > torn;
+      });
+      expect(await get(SAMPLE_BYTES)).toEqual(expectedTransfer(SAMPLE_BYTES));
+    },
+    DEADLINE_MS,
+  );
+
+  test(
+    'ours refused nothing',
+    async () => {
+      const names = [
+        'conflux_off_refused',
+        'conflux_uncontrolled_refused',
+        'conflux_further_hops_refused',
+        'conflux_twice_refused',
+        'conflux_streams_refused',
+        'conflux_link_malformed',
+        'conflux_too_many_legs',
+        'conflux_data_loss',
+        'conflux_bad_sequence',
+        'conflux_sequence_back',
+        'conflux_queue_full',
+        'conflux_unexpected_linked_ack',
+        'conflux_unexpected_switch',
+        'conflux_early_message',
+        'conflux_begin_dir_refused',
+        'conflux_home_died',
+        'joint_queue_full',
+        'worker_bugs',
+        'circuit_relay_malformed',
+      ];
+      for (const name of names) expect([name, await counted(name)]).toEqual([name, 0]);
+    },
+    DEADLINE_MS,
+  );
+
+  test('C tor warns of nothing that it would not warn of without ours', () => {
+    const ours = OURS.map((name) => net.node(name).marks());
+    const warnings = net.nodes.flatMap((node) =>
+      warningsAgainst(ours, node.log('tor').replace(BACK_AND_FORTH, '')).map(
+        (line) => `${node.plan.name}: ${line}`,
+      ),
+    );
+    expect(warnings).toEqual([]);
+  });
+
+  test('ours have no error, no bug and no dead worker in their logs', () => {
+    for (const name of OURS) {
+      const faults = net
+        .node(name)
+        .log()
+        .split('\n')
+        .filter((line) => / \[err\] |\bbug\b|died/i.test(line));
+      expect(faults).toEqual([]);
+    }
+  });
+});
