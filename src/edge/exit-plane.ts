@@ -9,7 +9,7 @@ import type { ExitStream } from './exit-stream.ts';
 export interface ExitPlane {
   /** Buffers for bytes on their way to destinations. */
   readonly buffers: BufferPool;
-  /** Bytes of destinations that wait to be sent to clients. */
+  /** Chunks of destinations whose bytes wait to be sent to clients: whole ones, however little of each is left. */
   incomingBytes: number;
   /** Streams with bytes for their destination that were not offered to it yet. */
   dirty: ExitStream[];

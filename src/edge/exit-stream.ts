@@ -23,6 +23,11 @@ export const EXIT_BUFFER_BYTES = 32_768;
 /** The socket is paused while so much waits for cells, and read again when so little does. */
 const INCOMING_HIGH = 65_536;
 const INCOMING_LOW = 16_384;
+const CHUNKS_LOW = 64;
+/** What a chunk costs beside its bytes: a destination may send them one by one. */
+const CHUNK_OVERHEAD = 256;
+/** A chunk so large is worth freeing by hand. */
+const FREED_AT_ONCE = 32_768;
 /** How long the destination of a stream that is gone may take nothing. */
 export const LINGER_MS = 15_000;
 
@@ -67,7 +72,9 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   private pausedBy = 0;
   private chunks: Uint8Array[] = [];
   private chunkFrom = 0;
+  /** Bytes to be pulled, and of the chunks that they lie in. */
   private incoming = 0;
+  private chunkBytes = 0;
   private incomingSinceMs = 0;
   private outgoingSinceMs = 0;
   private buffers: Uint8Array<ArrayBuffer>[] = [];
@@ -84,7 +91,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
 
   /** Bytes held in both directions. */
   get storedBytes(): number {
-    return this.incoming + this.heldBytes;
+    return this.chunkBytes + this.heldBytes;
   }
 
   /** Since when the first of them has waited, or the one before it went; plus infinity when none waits. */
@@ -208,13 +215,22 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
       this.chunks.shift();
       this.chunkFrom = 0;
       this.incomingSinceMs = this.plane.now();
+      this.free(chunk);
     }
     this.incoming -= length;
-    this.plane.incomingBytes -= length;
-    if (this.incoming <= INCOMING_LOW && (this.pausedBy & PAUSED_BY_CLIENT) !== 0) {
+    const isLow = this.incoming <= INCOMING_LOW && this.chunks.length <= CHUNKS_LOW;
+    if (isLow && (this.pausedBy & PAUSED_BY_CLIENT) !== 0) {
       this.setPaused(PAUSED_BY_CLIENT, false);
     }
     return length;
+  }
+
+  /** A chunk is used up, all of which was held until now. */
+  private free(chunk: Uint8Array): void {
+    this.chunkBytes -= chunk.length + CHUNK_OVERHEAD;
+    this.plane.incomingBytes -= chunk.length + CHUNK_OVERHEAD;
+    // Large ones are freed at once, not when garbage is collected.
+    if (chunk.length >= FREED_AT_ONCE) (chunk.buffer as ArrayBuffer).transfer(0);
   }
 
   private setPaused(reason: number, paused: boolean): void {
@@ -251,7 +267,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   }
 
   private dropIncoming(): void {
-    this.plane.incomingBytes -= this.incoming;
+    for (const chunk of this.chunks) this.free(chunk);
     this.incoming = 0;
     this.chunks.length = 0;
     this.chunkFrom = 0;
@@ -310,12 +326,14 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
     if (this.incoming === 0) this.incomingSinceMs = this.plane.now();
     this.chunks.push(chunk);
     this.incoming += chunk.length;
-    this.plane.incomingBytes += chunk.length;
+    this.chunkBytes += chunk.length + CHUNK_OVERHEAD;
+    this.plane.incomingBytes += chunk.length + CHUNK_OVERHEAD;
     if (!mayRead && (this.pausedBy & PAUSED_BY_BANDWIDTH) === 0) {
       this.setPaused(PAUSED_BY_BANDWIDTH, true);
       this.plane.readWaiting.push(this);
     }
-    if (this.incoming >= INCOMING_HIGH) this.setPaused(PAUSED_BY_CLIENT, true);
+    const waiting = this.incoming + this.chunks.length * CHUNK_OVERHEAD;
+    if (waiting >= INCOMING_HIGH) this.setPaused(PAUSED_BY_CLIENT, true);
     this.waker.wake();
   }
 

@@ -153,7 +153,7 @@ describe('bytes of the destination', () => {
     const bench = new Bench().open();
     bench.connection.say(Uint8Array.of(1, 2, 3));
     bench.connection.say(Uint8Array.of(4, 5));
-    expect(bench.incomingBytes).toBe(5);
+    expect(bench.incomingBytes).toBe(5 + 2 * 256);
     expect([...bench.pull(2)]).toEqual([1, 2]);
     expect([...bench.pull(2)]).toEqual([3, 4]);
     expect([...bench.pull(2)]).toEqual([5]);
@@ -172,6 +172,20 @@ describe('bytes of the destination', () => {
     expect(bench.connection.paused).toBe(true);
     bench.pull(10_000);
     expect(bench.connection.paused).toBe(false);
+  });
+
+  test('pause it also while many small chunks do', () => {
+    const bench = new Bench().open();
+    let chunks = 0;
+    const isPaused = (): boolean => bench.connection.paused;
+    for (; !isPaused(); chunks++) bench.connection.say(Uint8Array.of(chunks));
+    expect(chunks).toBeLessThan(300);
+    expect(bench.incomingBytes).toBeLessThan(66_000);
+    for (let i = 0; i < chunks - 64; i++) {
+      expect(isPaused()).toBe(true);
+      bench.pull(1);
+    }
+    expect(isPaused()).toBe(false);
   });
 
   test('pause it for bandwidth, too, and it goes on when neither holds it', () => {

@@ -241,14 +241,13 @@ function recountStreams({ data }: SimWorker): number {
   const { ends } = edge as unknown as { ends: readonly (CircuitEnd | null)[] };
   let bytes = edge.desk.buffers.idleBytes;
   const count = (end: StreamEnd): void => {
-    const { chunks, chunkFrom, buffers } = end as unknown as {
+    const { chunks, buffers } = end as unknown as {
       chunks?: readonly Uint8Array[];
-      chunkFrom: number;
       buffers: readonly Uint8Array[];
     };
     if (chunks === undefined) return;
-    for (const chunk of [...chunks, ...buffers]) bytes += chunk.length;
-    bytes -= chunkFrom;
+    for (const buffer of buffers) bytes += buffer.length;
+    for (const chunk of chunks) bytes += chunk.length + 256;
   };
   for (const end of ends) if (end !== null) for (const stream of end.streams.all()) count(stream.end);
   const { conflux } = edge as unknown as { conflux: ConfluxEdge };
