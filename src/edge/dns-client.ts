@@ -16,7 +16,7 @@ import { Counter } from '../shm/counter.ts';
 import type { DnsParams } from '../shm/exit-params.ts';
 import type { Scoreboard } from '../shm/scoreboard.ts';
 import { type DnsFailure, DnsQuery, type DnsResult, failed } from './dns-query.ts';
-import { Nameserver, type NameserverEvents } from './nameserver.ts';
+import { Nameserver, type NameserverEvents, orDie } from './nameserver.ts';
 
 /** Questions under way, in one worker, and those of them over TCP. */
 const QUERIES_MOST = 4096;
@@ -310,9 +310,10 @@ export class DnsClient implements NameserverEvents {
       this.tcpCount--;
       socket?.terminate();
     };
-    const giveUp = (): void => {
-      if (!isOver) this.finish(query, failed('truncated'));
-    };
+    const giveUp = (): void =>
+      orDie(() => {
+        if (!isOver) this.finish(query, failed('truncated'));
+      });
     query.tcp = { end };
     // What fails at once fails later, too: the caller is not done yet.
     const connect = async (options: Bun.TCPSocketConnectOptions<undefined>): Promise<unknown> =>
@@ -326,15 +327,16 @@ export class DnsClient implements NameserverEvents {
           if (isOver) opened.terminate();
           else opened.write(withLength(encodeQuestion(query.id, query.asked, query.type)));
         },
-        data: (_socket, bytes) => {
-          if (isOver) return;
-          received = joined(received, bytes);
-          const message = wholeMessage(received);
-          if (message === null) return;
-          const answer = this.read(query, message);
-          if (answer === null || answer.isTruncated) giveUp();
-          else this.take(query, answer);
-        },
+        data: (_socket, bytes) =>
+          orDie(() => {
+            if (isOver) return;
+            received = joined(received, bytes);
+            const message = wholeMessage(received);
+            if (message === null) return;
+            const answer = this.read(query, message);
+            if (answer === null || answer.isTruncated) giveUp();
+            else this.take(query, answer);
+          }),
         close: giveUp,
         error: giveUp,
         connectError: giveUp,

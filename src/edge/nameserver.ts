@@ -84,6 +84,17 @@ export class Nameserver {
   }
 }
 
+/** Let what a handler throws end the thread, as a bug must; Bun would take it for a fault of the socket's. */
+export function orDie(handle: () => void): void {
+  try {
+    handle();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
 /** A local port, connected to a nameserver. */
 export class UdpPort {
   private readonly server: Nameserver;
@@ -114,8 +125,8 @@ export class UdpPort {
       hostname: host.length === 4 ? '0.0.0.0' : '::',
       connect: { hostname: printIp(host), port },
       socket: {
-        data: (_socket, bytes) => this.onData(bytes),
-        error: () => this.onError(),
+        data: (_socket, bytes) => orDie(() => this.onData(bytes)),
+        error: () => orDie(() => this.onError()),
       },
     });
   }
