@@ -87,6 +87,27 @@ describe('answers', () => {
     });
   }
 
+  test('over IPv6, too', async () => {
+    const udp = await Bun.udpSocket({
+      hostname: '::1',
+      port: 0,
+      socket: {
+        data: (socket, bytes, port, host) => {
+          const reply = bytes.slice();
+          // As a name that there is not.
+          reply[2]! |= 0x80;
+          reply[3]! |= ResponseCode.NAME;
+          socket.send(reply, port, host);
+        },
+      },
+    });
+    undo.push(() => udp.close());
+    const host = new Uint8Array(16);
+    host[15] = 1;
+    const client = rig().client({ ...dnsParams([]), nameservers: [{ host, port: udp.port }] });
+    expect((await ask(client, 'www.example.org', A)).failure).toBe('notexist');
+  });
+
   test('numbers, ports and cases vary', async () => {
     const server = await nameserver(always);
     const client = rig().client(dnsParams([server.port]));
