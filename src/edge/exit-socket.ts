@@ -45,6 +45,7 @@ export type Connect = (request: ConnectRequest, events: ExitSocketEvents) => voi
 
 interface State {
   events: ExitSocketEvents | null;
+  readonly request: ConnectRequest;
 }
 
 type BunSocket = Socket<State>;
@@ -93,8 +94,37 @@ function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | null | undefined)?.code ?? '');
 }
 
+/**
+ * What a connection really failed of. Bun says ECONNREFUSED also where there is no way to the destination; a datagram
+ * socket, which sends nothing, is told the truth. It matters to clients: they try another exit only for the latter.
+ */
+async function failureOf(request: ConnectRequest, code: string): Promise<string> {
+  if (code !== 'ECONNREFUSED') return code;
+  const { host, port, bind } = request;
+  try {
+    const probe = await Bun.udpSocket({
+      connect: { hostname: host, port },
+      ...(bind === null ? {} : { hostname: bind }),
+    });
+    probe.close();
+    return code;
+  } catch (error) {
+    return codeOf(error);
+  }
+}
+
 /** Make what connects. `beginBatch` is told before each event. */
 export function createConnect(beginBatch: () => void): Connect {
+  const onFailed = (state: State, error: unknown): void => {
+    const { events, request } = state;
+    state.events = null;
+    if (events === null) return;
+    // Later: Bun tells of a connect(2) that fails at once before it returns.
+    void failureOf(request, codeOf(error)).then((code) => {
+      beginBatch();
+      events.onConnectFailed(code);
+    });
+  };
   const handlers = {
     open: guarded((socket: BunSocket): void => {
       const { events } = socket.data;
@@ -127,21 +157,12 @@ export function createConnect(beginBatch: () => void): Connect {
       beginBatch();
       events.onClosed(error === undefined || error === null ? null : codeOf(error));
     }),
-    connectError: guarded((socket: BunSocket, error: unknown): void => {
-      const { events } = socket.data;
-      socket.data.events = null;
-      if (events === null) return;
-      // Bun tells of a connect(2) that fails at once before it returns.
-      queueMicrotask(() => {
-        beginBatch();
-        events.onConnectFailed(codeOf(error));
-      });
-    }),
+    connectError: guarded((socket: BunSocket, error: unknown): void => onFailed(socket.data, error)),
     // `close` follows.
     error(): void {},
   };
   return (request, events) => {
-    const data: State = { events };
+    const data: State = { events, request };
     const options = {
       hostname: request.host,
       port: request.port,
@@ -150,11 +171,7 @@ export function createConnect(beginBatch: () => void): Connect {
       data,
       socket: handlers,
     };
-    Bun.connect(options as unknown as Parameters<typeof Bun.connect<State>>[0]).catch((error: unknown) => {
-      if (data.events === null) return;
-      data.events = null;
-      beginBatch();
-      events.onConnectFailed(codeOf(error));
-    });
+    const connecting = Bun.connect(options as unknown as Parameters<typeof Bun.connect<State>>[0]);
+    connecting.catch((error: unknown) => onFailed(data, error));
   };
 }

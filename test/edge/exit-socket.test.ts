@@ -1,6 +1,8 @@
 /** Connections to destinations over real sockets. */
 import { afterAll, expect, test } from 'bun:test';
 import { createServer, type Server, type Socket } from 'node:net';
+import { EndReason } from '../../src/cell/reason.ts';
+import { endReasonOf } from '../../src/edge/end-reason.ts';
 import {
   type ConnectRequest,
   createConnect,
@@ -159,6 +161,14 @@ test('a refused connection, and one from an address that we do not have, fail by
   await Bun.sleep(20);
   expect(refused.heard).toEqual(['failed ECONNREFUSED']);
   expect(foreign.heard).toEqual(['failed EADDRNOTAVAIL']);
+});
+
+test('a destination that there is no way to is told from one that refuses', async () => {
+  const nowhere = new Log();
+  createConnect(() => {})({ host: '255.255.255.255', port: 80, bind: null }, nowhere);
+  await until(() => nowhere.heard.length > 0);
+  const [, code] = nowhere.heard[0]!.split(' ');
+  expect([code, endReasonOf(code!)]).toEqual([code, EndReason.NOROUTE]);
 });
 
 test('a connection that is not wanted any more is closed', async () => {
