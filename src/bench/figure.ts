@@ -22,10 +22,16 @@ export const FIGURES = {
     meaning: 'CPU microseconds of the relay per circuit',
     lessIsBetter: true,
   },
+  cpuPerRequest: {
+    head: 'CPU µs/request',
+    meaning: 'CPU microseconds of the relay per request to its directory',
+    lessIsBetter: true,
+  },
+  requestsPerSec: { head: 'requests/s', meaning: 'requests answered per second', lessIsBetter: false },
   cores: { head: 'cores', meaning: 'CPU seconds of the relay per second', lessIsBetter: true },
   rate: {
     head: 'MB/s',
-    meaning: '1e6 bytes of cells (exit: of streams) per second, both directions together',
+    meaning: '1e6 bytes of cells (exit, directory: of streams) per second, both directions together',
     lessIsBetter: false,
   },
   eachWay: { head: 'each way', meaning: 'the same in one direction', lessIsBetter: false },

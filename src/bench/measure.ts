@@ -142,6 +142,10 @@ export function figuresOf(
     case 'flood':
     case 'exit':
       return { ...always, cpuPerGb: (cpuSec * 1e9) / report.bytes, ...rates(plan, report.bytesPerSec) };
+    case 'directory': {
+      const work = { cpuPerRequest: (cpuSec * 1e6) / report.done, requestsPerSec: report.perSec };
+      return { ...always, ...(report.done > 0 ? work : {}), rate: report.bytes / 1e6 / report.seconds };
+    }
     case 'latency': {
       const flood = plan.mode === 'latency' ? plan.beside : null;
       const rate = report.beside === null || flood === null ? {} : rates(flood, report.beside.bytesPerSec);

@@ -12,7 +12,16 @@ import type { FigureName } from './figure.ts';
 import type { MemoryWish } from './memory.ts';
 import { PLACEMENTS } from './placement.ts';
 import { MODE_SHAPES, type Mode, type Shape, USUAL_SHAPE } from './shape.ts';
-import { C_TOR, type Entry, EXIT_TORRC, OURS, pickRows, type Row, UNKNOWN_PACE } from './suite.ts';
+import {
+  C_TOR,
+  DIRECTORY_TORRC,
+  type Entry,
+  EXIT_TORRC,
+  OURS,
+  pickRows,
+  type Row,
+  UNKNOWN_PACE,
+} from './suite.ts';
 import { LOOPBACK, refuse } from './target.ts';
 
 /** One option as the help shows it. */
@@ -24,11 +33,21 @@ export interface OptionSpec {
   readonly multiple?: boolean;
 }
 
-const MODES: readonly Mode[] = ['flood', 'paced', 'latency', 'churn', 'idle', 'exit'];
+const MODES: readonly Mode[] = ['flood', 'paced', 'latency', 'churn', 'idle', 'exit', 'directory'];
 /** Words that stand for all rows. */
 const SUITE = ['suite', 'all'];
 const CHART = 'chart';
 const MEMORY = 'memory';
+/** What `cpu` means in a bound. */
+const CPU_OF: Readonly<Record<Mode, FigureName>> = {
+  flood: 'cpuPerGb',
+  paced: 'cpuPerGb',
+  latency: 'cores',
+  churn: 'cpuPerCircuit',
+  idle: 'cpuPerLink',
+  exit: 'cpuPerGb',
+  directory: 'cpuPerRequest',
+};
 const GIGABYTES_LEAST = 1e-6;
 
 /** What may stand as the first word. */
@@ -67,9 +86,9 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'circuits',
     hint: 'N',
-    text: 'flood, paced, latency: standing circuits (500); exit: circuits that carry streams (4)',
+    text: 'flood, paced, latency: standing circuits (500); exit: circuits that carry streams (4; directory: 20)',
   },
-  { name: 'connections', hint: 'N', text: 'connections of the client (4; paced: 100; exit: 2)' },
+  { name: 'connections', hint: 'N', text: 'connections of the client (4; paced: 100; exit, directory: 2)' },
   { name: 'next-hops', hint: 'N', text: 'relays that circuits are extended to (1; paced: 100)' },
   {
     name: 'direction',
@@ -99,14 +118,19 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'total',
     hint: 'N',
-    text: 'churn: circuits of a run (20000); memory: circuits that come and go (100000)',
+    text: 'churn: circuits of a run (60000); directory: requests of a run (60000); memory: circuits that come and go (100000)',
   },
   { name: 'hops', hint: '1|2', text: 'churn: length of its circuits (1)' },
   { name: 'handshake', hint: 'ntor|ntor-v3|fast', text: 'churn: handshake of the first hop (ntor)' },
   { name: 'in-flight', hint: 'N', text: 'churn: handshakes under way (64)' },
   { name: 'links', hint: 'N', text: 'idle: links to open; memory: links that come and go (5000)' },
-  { name: 'streams', hint: 'N', text: 'exit: streams to a destination on loopback (16)' },
+  {
+    name: 'streams',
+    hint: 'N',
+    text: 'exit: streams to a destination on loopback (16); directory: requests at once (500)',
+  },
   { name: 'flow', hint: 'congestion|windows', text: 'exit: flow control of the circuits (congestion)' },
+  { name: 'relays', hint: 'N', text: 'directory: relays of the network that it knows (2000)' },
   { name: 'hold', hint: 'SECONDS', text: 'idle: how long to hold them (10)' },
   {
     name: 'bound',
@@ -296,7 +320,7 @@ function firstEntry(wishes: Wishes, attach: AttachWish | null): Entry {
 /** What the rows of the suite say themselves. How much is pumped may be said beside. */
 const FIXED = [
   'target against placement circuits connections next-hops direction window burst rate gap hops handshake',
-  'in-flight links hold streams flow bound',
+  'in-flight links hold streams flow relays bound',
 ].join(' ');
 
 function checkSuite(wishes: Wishes, attach: AttachWish | null): void {
@@ -317,6 +341,8 @@ function scaled(row: Row, wishes: Wishes): Row {
       warmUpBytes: wishes.number('warm-up', 0, warmUpBytes / 1e9) * 1e9,
       churned: wishes.count('total', 1, churned),
       warmUpChurned: Math.min(warmUpChurned, wishes.count('total', 1, warmUpChurned)),
+      requests: wishes.count('total', 1, shape.requests),
+      warmUpRequests: Math.min(shape.warmUpRequests, wishes.count('total', 1, shape.warmUpRequests)),
       probes: probes === 0 ? 0 : wishes.count('probes', 1, probes),
     },
   };
@@ -372,14 +398,7 @@ function rowOf(mode: Mode, wishes: Wishes, attach: AttachWish | null): Row {
   const { shape, paceShare } = shapeOf(mode, wishes);
   if (paceShare !== null && entries.length < 2)
     throw bad('a share is of what the relay beside can do', '--rate', 'add --against tor');
-  const cpu: FigureName =
-    mode === 'churn'
-      ? 'cpuPerCircuit'
-      : mode === 'idle'
-        ? 'cpuPerLink'
-        : mode === 'latency'
-          ? 'cores'
-          : 'cpuPerGb';
+  const cpu = CPU_OF[mode];
   const bounds = wishes.list('bound').map((text): Bound => parseBound(text, cpu));
   const needless = bounds.find(({ of }) => of === 'ratio');
   if (needless !== undefined && entries.length < 2) {
@@ -395,7 +414,7 @@ function rowOf(mode: Mode, wishes: Wishes, attach: AttachWish | null): Row {
     shape,
     entries,
     bounds,
-    torrc: mode === 'exit' ? EXIT_TORRC : [],
+    torrc: mode === 'exit' ? EXIT_TORRC : mode === 'directory' ? DIRECTORY_TORRC : [],
     paceShare,
     runsMost: Number.POSITIVE_INFINITY,
   };
@@ -440,6 +459,9 @@ function shapeOf(mode: Mode, wishes: Wishes): { shape: Shape; paceShare: number 
     links: wishes.count('links', 1, usual.links),
     holdMs: wishes.number('hold', 0.1, usual.holdMs / 1000) * 1000,
     streams: wishes.count('streams', 1, usual.streams),
+    requests: wishes.count('total', 1, usual.requests),
+    warmUpRequests: Math.min(usual.warmUpRequests, wishes.count('total', 1, usual.requests)),
+    relays: wishes.count('relays', 1, usual.relays),
     congestion: wishes.choice('flow', ['congestion', 'windows'], 'congestion') === 'congestion',
   };
   const fitting = { ...shape, addresses: Math.max(1, Math.ceil(shape.links / 100)) };

@@ -49,6 +49,7 @@ const SHOWN: Readonly<Record<Mode, readonly FigureName[]>> = {
   churn: ['cpuPerCircuit', 'circuitsPerSec', 'p50', 'p99', 'cores', 'rss'],
   idle: ['links', 'rssPerLink', 'cpuPerLink', 'rss'],
   exit: ['cpuPerGb', 'rate', 'eachWay', 'cores', 'rss'],
+  directory: ['cpuPerRequest', 'requestsPerSec', 'rate', 'cores', 'rss'],
 };
 
 /** The same in the table of many rows. */
@@ -59,6 +60,7 @@ const SHOWN_IN_SUITE: Readonly<Record<Mode, readonly FigureName[]>> = {
   churn: ['cpuPerCircuit', 'circuitsPerSec', 'p50', 'p99'],
   idle: ['rssPerLink', 'cpuPerLink', 'links', 'rss'],
   exit: ['cpuPerGb', 'rate', 'rss'],
+  directory: ['cpuPerRequest', 'requestsPerSec', 'rss'],
 };
 
 /** Put rows into a report. `tor` is what `tor --version` says. */
@@ -155,6 +157,7 @@ export function printRow(row: RowResult): string {
 
 /** What shows that a run is good. */
 function goodWords({ report, check }: NamedRun): string {
+  if (report.mode === 'directory') return `${check.inStep} answered, ${check.sampled} compared`;
   if (report.mode === 'exit') return `${check.inStep} of ${check.expected} streams whole`;
   if (report.mode !== 'churn') {
     return `${check.inStep} of ${check.expected} ${report.mode === 'idle' ? 'answer' : 'in step'}`;

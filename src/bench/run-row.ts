@@ -2,11 +2,14 @@
  * A row from its entries to its verdicts: relays are started, loaded in turn and judged.
  */
 import { Bug } from '../fault.ts';
+import { wallSec } from '../time/clock.ts';
 import { type AttachWish, attachTarget } from './attach.ts';
 import { type Bound, judge, type Verdict } from './bounds.ts';
 import { type Comparison, type Contender, compare, type NamedRun, type Summary } from './compare.ts';
+import { makeRequests } from './directory-mix.ts';
 import { FIGURE_NAMES, type FigureName } from './figure.ts';
 import { type LoadMaker, measureLoad, openLoad } from './measure.ts';
+import { makePaperNetwork, type PaperNetwork } from './paper-network.ts';
 import { planOf, type Shape } from './shape.ts';
 import { ratioOf } from './statistics.ts';
 import type { Entry, Row } from './suite.ts';
@@ -66,7 +69,12 @@ export interface RowResult {
 const CEILING_BYTES = 1e9;
 
 /** Start the relay of an entry, or attach to it. `torrc`: lines beside those of the setup. @throws OperatorError */
-export function startEntry(entry: Entry, torrc: readonly string[], setup: Setup): Promise<Target> {
+export function startEntry(
+  entry: Entry,
+  torrc: readonly string[],
+  setup: Setup,
+  network: PaperNetwork | null = null,
+): Promise<Target> {
   if (entry.kind === 'attached') {
     if (setup.attach === null) throw new Bug('an attached entry has a relay to attach to');
     return attachTarget(setup.attach);
@@ -79,6 +87,7 @@ export function startEntry(entry: Entry, torrc: readonly string[], setup: Setup)
     workers: entry.workers ?? setup.workers,
     torrc: [...torrc, ...setup.torrc],
     cores: setup.cores,
+    network,
   });
 }
 
@@ -86,16 +95,18 @@ export function startEntry(entry: Entry, torrc: readonly string[], setup: Setup)
 export async function runRow(row: Row, setup: Setup, ear: Ear): Promise<RowResult> {
   const tell = (text: string) => ear.onProgress(`${row.name}: ${text}`);
   const shape = await paced(row, setup, tell);
+  const network = shape.mode === 'directory' ? makePaperNetwork(shape.relays, wallSec()) : null;
+  const asked = network === null ? [] : makeRequests(network.microdescriptors);
   const contenders = row.entries.map(
     (entry): Contender => ({
       name: entry.name,
       placement: entry.placement,
-      start: () => startEntry(entry, row.torrc, setup),
+      start: () => startEntry(entry, row.torrc, setup, network),
     }),
   );
   const comparison = await compare({
     contenders,
-    planFor: ({ placement }) => planOf(shape, placement),
+    planFor: ({ placement }) => planOf(shape, placement, asked),
     runs: Math.min(setup.runs, row.runsMost),
     makeLoad: setup.makeLoad,
     onRun: (run) => ear.onRun(row, run),

@@ -3,10 +3,18 @@
  *
  * Pure.
  */
-import type { ChurnHandshake, Direction, FloodPlan, LinkPlan, LoadPlan, ProbePlan } from '../load/plan.ts';
+import type {
+  ChurnHandshake,
+  Direction,
+  DirectoryRequest,
+  FloodPlan,
+  LinkPlan,
+  LoadPlan,
+  ProbePlan,
+} from '../load/plan.ts';
 import { type Placement, placedRoute, SPARE } from './placement.ts';
 
-export type Mode = 'flood' | 'paced' | 'latency' | 'churn' | 'idle' | 'exit';
+export type Mode = 'flood' | 'paced' | 'latency' | 'churn' | 'idle' | 'exit' | 'directory';
 
 /** A load. What a mode has no use for is ignored. */
 export interface Shape {
@@ -38,9 +46,13 @@ export interface Shape {
   readonly addresses: number;
   readonly opening: number;
   readonly holdMs: number;
-  /** Streams through an exit, and whether their circuits have congestion control. */
+  /** Streams through an exit or to a directory; whether an exit's circuits have congestion control. */
   readonly streams: number;
   readonly congestion: boolean;
+  /** Requests to a directory, before the measured part and in it, and relays of the network that it knows. */
+  readonly warmUpRequests: number;
+  readonly requests: number;
+  readonly relays: number;
 }
 
 /** What a load is unless told otherwise. */
@@ -68,6 +80,9 @@ export const USUAL_SHAPE: Shape = {
   holdMs: 10_000,
   streams: 16,
   congestion: true,
+  warmUpRequests: 20_000,
+  requests: 60_000,
+  relays: 2000,
 };
 
 /** What differs by mode from `USUAL_SHAPE`. */
@@ -79,6 +94,7 @@ export const MODE_SHAPES: Readonly<Record<Mode, Partial<Shape>>> = {
   churn: { probes: 0 },
   idle: {},
   exit: { circuits: 4, connections: 2 },
+  directory: { circuits: 20, connections: 2, streams: 500 },
 };
 
 const PROBE_CIRCUITS = 4;
@@ -116,8 +132,15 @@ function floodOf(shape: Shape, placement: Placement | null): FloodPlan {
   };
 }
 
-/** Make the plan of a shape. A placement is for floods only; it brings two next hops. */
-export function planOf(shape: Shape, placement: Placement | null): LoadPlan {
+/**
+ * Make the plan of a shape. A placement is for floods only; it brings two next hops. `asked`: what a directory is asked
+ * for.
+ */
+export function planOf(
+  shape: Shape,
+  placement: Placement | null,
+  asked: readonly DirectoryRequest[] = [],
+): LoadPlan {
   switch (shape.mode) {
     case 'flood':
     case 'paced':
@@ -148,6 +171,10 @@ export function planOf(shape: Shape, placement: Placement | null): LoadPlan {
         opening: shape.opening,
         holdMs: shape.holdMs,
       };
+    case 'directory': {
+      const { connections, circuits, streams, requests: total, warmUpRequests: warmUpTotal } = shape;
+      return { mode: 'directory', connections, circuits, streams, total, warmUpTotal, requests: asked };
+    }
     case 'exit': {
       const { direction, connections, circuits, streams, congestion, bytes, warmUpBytes } = shape;
       return { mode: 'exit', direction, connections, circuits, streams, congestion, bytes, warmUpBytes };
@@ -176,6 +203,11 @@ export function describeShape(shape: Shape): string {
     }
     case 'idle':
       return `${shape.links} links held for ${shape.holdMs / 1000} s`;
+    case 'directory': {
+      const carriers = `${count(circuits, 'circuit')}, ${count(connections, 'connection')}`;
+      const network = `a network of ${count(shape.relays, 'relay')}`;
+      return `${shape.requests} requests for microdescriptors of ${network}, ${count(shape.streams, 'stream')} at once on ${carriers}`;
+    }
     case 'exit': {
       const flow = shape.congestion ? 'congestion control' : 'windows';
       const carriers = `${count(circuits, 'circuit')} with ${flow}, ${count(connections, 'connection')}`;

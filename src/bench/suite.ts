@@ -48,6 +48,9 @@ export const EXIT_TORRC: readonly string[] = [
   'DoSStreamCreationEnabled 0',
 ];
 
+/** What makes a relay a directory cache. */
+export const DIRECTORY_TORRC: readonly string[] = ['DirCache 1'];
+
 /** A bound on a ratio of figures of which less is better. */
 function ratio(figure: FigureName, limit: number): Bound {
   return { figure, of: 'ratio', limit, side: 'most' };
@@ -200,6 +203,13 @@ const SPECS: readonly RowSpec[] = [
   exit('16-forward', '16 streams, to the destination', { direction: 'forward' }),
   exit('16-backward', '16 streams, from the destination', { direction: 'backward' }),
   exit('200', '200 streams on 20 circuits, both ways', { streams: 200, circuits: 20, connections: 4 }),
+  {
+    name: 'directory',
+    title: 'requests for microdescriptors',
+    shape: { mode: 'directory' },
+    bounds: [ratio('cpuPerRequest', 0.5)],
+    torrc: DIRECTORY_TORRC,
+  },
   exit('windows', '16 streams, windows instead of congestion control', { congestion: false }),
 ];
 

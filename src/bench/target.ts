@@ -10,6 +10,7 @@ import { FINGERPRINT_ED25519_FILE, FINGERPRINT_FILE } from '../keys/fingerprint-
 import { ONION_KEY_FILE } from '../keys/onion-key.ts';
 import { decodeTagged, TaggedForms } from '../keys/tagged-file.ts';
 import type { LoadTarget } from '../load/plan.ts';
+import type { PaperNetwork } from './paper-network.ts';
 import { type ProcessReading, readProcess } from './proc.ts';
 
 /** The exit code when nothing could be measured: a wrong command line, a relay that is not there. */
@@ -34,6 +35,8 @@ export interface StartConfig {
   readonly torrc: readonly string[];
   /** Cores to run on, as taskset takes them; null: all. */
   readonly cores: string | null;
+  /** A network whose documents the relay has; it knows of none without. */
+  readonly network?: PaperNetwork | null;
 }
 
 /** Which links one worker holds. */
@@ -95,7 +98,7 @@ export function benchTorrc(config: StartConfig, directory: string): string {
     'SafeLogging 0',
     'TestingTorNetwork 1',
     // An authority that does not exist: a testing network must name one.
-    `DirAuthority nobody orport=1 no-v2 127.0.0.1:1 ${'A'.repeat(40)}`,
+    config.network?.authority ?? `DirAuthority nobody orport=1 no-v2 127.0.0.1:1 ${'A'.repeat(40)}`,
     'SocksPort 0',
     // The kernel's choice, so that no other program can be quicker; the log tells it.
     `ORPort ${LOOPBACK}:auto`,
@@ -122,6 +125,7 @@ export async function startTarget(config: StartConfig): Promise<Target> {
   const output = join(directory, 'output');
   writeFileSync(torrc, benchTorrc(config, directory));
   writeFileSync(output, '');
+  config.network?.layInto(join(directory, 'data'));
   const pin = config.cores === null ? [] : ['taskset', '-c', config.cores];
   const child = Bun.spawn([...pin, ...config.command, '-f', torrc], {
     cwd: directory,

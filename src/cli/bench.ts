@@ -66,6 +66,8 @@ export const BENCH_EXAMPLES = `EXAMPLES
   onionrelay bench paced --rate 250               how much of a core 250 MB/s take
   onionrelay bench --target 127.0.0.1:9001 --data-directory /var/lib/tor
                                                   a relay that runs; it needs ExtendAllowPrivateAddresses 1
+  onionrelay bench exit --against tor             CPU per gigabyte of streams to a destination on loopback
+  onionrelay bench directory --against tor        CPU per request for microdescriptors
   onionrelay bench suite --json results.json      every row with its bound
   onionrelay bench suite --only flood             some rows of it
   onionrelay bench chart results.json --chart results.svg

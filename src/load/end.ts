@@ -7,6 +7,7 @@ import { wallSec } from '../time/clock.ts';
 import { type ChurnCount, Churner, type ChurnSetup } from './churner.ts';
 import { type Hop, type LoadCircuit, LoadClient, type Traffic } from './client.ts';
 import { ExitClient, type ExitSetup } from './exit-client.ts';
+import { FetchClient, type FetchCount, type FetchSetup } from './fetch-client.ts';
 import type { FloodCourse } from './flood.ts';
 import { makeIdentity, makeTlsKey } from './identity.ts';
 import { Idler } from './idler.ts';
@@ -55,6 +56,16 @@ export interface EndCalls {
   /** Answers how many streams were open until now. */
   endStreams(ask: null): number;
   reportStreams(ask: null): StreamsReport;
+  startFetcher(ask: { setup: FetchSetup }): null;
+  readyFetcher(ask: null): boolean;
+  fetch(ask: { total: number; meter: SharedArrayBuffer }): FetchCount;
+  reportFetcher(ask: null): FetcherReport;
+}
+
+/** What a client of a directory saw. */
+export interface FetcherReport extends StreamsReport {
+  readonly compared: number;
+  readonly done: number;
 }
 
 /** What one end of streams saw. */
@@ -185,6 +196,7 @@ interface Tenant {
   idler: Idler | null;
   server: StreamServer | null;
   exit: ExitClient | null;
+  fetcher: FetchClient | null;
 }
 
 const identity = () => makeIdentity(makeTlsKey(), wallSec());
@@ -314,6 +326,24 @@ function exitCalls(
   };
 }
 
+function fetchCalls(
+  tenant: Tenant,
+): Pick<Calls, 'startFetcher' | 'readyFetcher' | 'fetch' | 'reportFetcher'> {
+  return {
+    async startFetcher({ setup }) {
+      tenant.fetcher = new FetchClient(setup, identity());
+      await tenant.fetcher.connect();
+      return null;
+    },
+    readyFetcher: () => tenant.fetcher!.ready(),
+    fetch: ({ total, meter }) => tenant.fetcher!.run(total, counter(meter)),
+    reportFetcher() {
+      const { corrupt, compared, done, client } = tenant.fetcher!;
+      return { corrupt, compared, done, losses: client.losses };
+    },
+  };
+}
+
 /** What every end may be asked. */
 function commonCalls(tenant: Tenant): Pick<Calls, 'expect' | 'verify' | 'stop' | 'report'> {
   return {
@@ -353,6 +383,7 @@ export function createCalls(): Calls {
     idler: null,
     server: null,
     exit: null,
+    fetcher: null,
   };
   return {
     ...sinkCalls(tenant),
@@ -362,6 +393,7 @@ export function createCalls(): Calls {
     ...idleCalls(tenant),
     ...serverCalls(tenant),
     ...exitCalls(tenant),
+    ...fetchCalls(tenant),
     ...commonCalls(tenant),
   };
 }

@@ -4,12 +4,14 @@
  */
 import { ChurnPart } from './churn-part.ts';
 import type { Hop } from './client.ts';
+import { DirectoryPart } from './directory-part.ts';
 import { ExitPart } from './exit-part.ts';
 import { FloodPart } from './flood-part.ts';
 import { IdlePart } from './idle-part.ts';
 import type {
   ChurnPlan,
   ChurnReport,
+  DirectoryPlan,
   ExitPlan,
   FloodPlan,
   IdlePlan,
@@ -240,6 +242,35 @@ class ExitMode implements Mode {
   }
 }
 
+class DirectoryMode implements Mode {
+  readonly #directory: DirectoryPart;
+
+  constructor(plan: DirectoryPlan, relay: Hop) {
+    this.#directory = new DirectoryPart(plan, relay);
+  }
+
+  async connect(): Promise<Opened> {
+    await this.#directory.connect();
+    return { links: [], probes: [], hopPorts: [] };
+  }
+
+  prepare(): Promise<void> {
+    return this.#directory.prepare();
+  }
+
+  measure(hooks: MeasureHooks): Promise<LoadReport> {
+    return this.#directory.measure(hooks);
+  }
+
+  check(): Promise<LoadCheck> {
+    return this.#directory.check();
+  }
+
+  close(): void {
+    this.#directory.close();
+  }
+}
+
 function both(a: LoadCheck, b: LoadCheck): LoadCheck {
   return {
     expected: a.expected + b.expected,
@@ -263,6 +294,8 @@ function modeOf(plan: LoadPlan, relay: Hop): Mode {
       return new IdleMode(plan, relay);
     case 'exit':
       return new ExitMode(plan, relay);
+    case 'directory':
+      return new DirectoryMode(plan, relay);
   }
 }
 

@@ -93,6 +93,13 @@ export function checkPlan(plan: LoadPlan, target: LoadTarget): void {
       whole(plan.opening, 1, 'links opening at once');
       atLeast(plan.holdMs, 0, 'hold');
       break;
+    case 'directory':
+      whole(plan.connections, 1, 'connections');
+      whole(plan.circuits, plan.connections, 'circuits');
+      whole(plan.streams, 1, 'streams');
+      whole(plan.total, 1, 'requests');
+      whole(plan.warmUpTotal, 0, 'requests before');
+      break;
     case 'exit':
       whole(plan.connections, 1, 'connections');
       whole(plan.circuits, plan.connections, 'circuits');

@@ -133,7 +133,31 @@ export interface ExitPlan {
   readonly warmUpBytes: number;
 }
 
-export type LoadPlan = FloodPlan | LatencyPlan | ChurnPlan | IdlePlan | ExitPlan;
+/** One thing to ask a directory for. */
+export interface DirectoryRequest {
+  readonly path: string;
+  /** The Accept-Encoding line; the answer must come in the first of them. */
+  readonly encodings: string;
+  /** What the answer holds, unpacked, in whatever order. */
+  readonly documents: readonly Uint8Array[];
+}
+
+/** Requests to the relay's directory over BEGIN_DIR. */
+export interface DirectoryPlan {
+  readonly mode: 'directory';
+  readonly connections: number;
+  /** Of one hop, round robin over the connections. */
+  readonly circuits: number;
+  /** Streams that are open at once, one request each. */
+  readonly streams: number;
+  /** Requests of one measurement, and before it; may be 0. */
+  readonly total: number;
+  readonly warmUpTotal: number;
+  /** What is asked for, in turn. */
+  readonly requests: readonly DirectoryRequest[];
+}
+
+export type LoadPlan = FloodPlan | LatencyPlan | ChurnPlan | IdlePlan | ExitPlan | DirectoryPlan;
 
 /** Our end of a connection. */
 export interface LinkPlace {
@@ -224,7 +248,23 @@ export interface ExitReport {
   readonly bytesPerSec: number;
 }
 
-export type LoadReport = FloodReport | LatencyReport | ChurnReport | IdleReport | ExitReport;
+export interface DirectoryReport {
+  readonly mode: 'directory';
+  /** Requests answered with documents. */
+  readonly done: number;
+  /** Bytes of answers. */
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly perSec: number;
+}
+
+export type LoadReport =
+  | FloodReport
+  | LatencyReport
+  | ChurnReport
+  | IdleReport
+  | ExitReport
+  | DirectoryReport;
 
 /** Whether everything arrived as it should. */
 export interface LoadCheck {

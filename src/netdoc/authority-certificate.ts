@@ -7,17 +7,21 @@
  * @source dir-spec "Creating key certificates"
  */
 import type { Endpoint } from '../bytes/address.ts';
-import { parseIp } from '../bytes/address.ts';
+import { parseIp, printEndpoint } from '../bytes/address.ts';
+import { encodeHex } from '../bytes/base.ts';
 import { equal } from '../bytes/secret.ts';
 import { sha1 } from '../crypto/digest.ts';
+import { type RsaKey, rsaPublicToPem, signRaw } from '../crypto/rsa.ts';
 import { Malformed } from '../fault.ts';
-import { hexOf, integerField, timeField } from './field.ts';
+import { hexOf, integerField, printTime, timeField } from './field.ts';
 import type { DocumentText, Item, ItemRules } from './item.ts';
 import { documentBytes, readDocument, splitDocuments } from './item.ts';
-import { checkDocumentSignature, publicKeyField } from './signature.ts';
+import { checkDocumentSignature, printObject, publicKeyField } from './signature.ts';
 
 const NOUN = 'authority certificate';
 const DOCUMENT_BYTES_MAX = 128 * 1024;
+/** How long certificates that are made here are good: much longer than any test network lives. */
+const LIFETIME_SEC = 90 * 86_400;
 
 const RULES: ItemRules = {
   'dir-key-certificate-version': { min: 1, args: 1 },
@@ -147,4 +151,35 @@ export function verifyAuthorityCertificate(certificate: AuthorityCertificate): v
     certificate.certification,
   );
   checkDocumentSignature(NOUN, certificate.signingKeyDer, certificate.authorityId, certificate.crosscert);
+}
+
+/** Keys of an authority that are bound by a certificate. */
+export interface CertifiedKeys {
+  readonly identity: RsaKey;
+  /** Signs consensuses. */
+  readonly signing: RsaKey;
+  /** SHA-1 of the identity key, 20 bytes. */
+  readonly v3Ident: Uint8Array;
+}
+
+/**
+ * Print the certificate of the signing key.
+ *
+ * @param dir - where the authority answers
+ * @param publishedSec - wall time; the certificate is valid from here on
+ */
+export function printAuthorityCertificate(keys: CertifiedKeys, dir: Endpoint, publishedSec: number): string {
+  const { identity, signing, v3Ident } = keys;
+  const body = [
+    'dir-key-certificate-version 3\n',
+    `dir-address ${printEndpoint(dir)}\n`,
+    `fingerprint ${encodeHex(v3Ident)}\n`,
+    `dir-key-published ${printTime(publishedSec)}\n`,
+    `dir-key-expires ${printTime(publishedSec + LIFETIME_SEC)}\n`,
+    `dir-identity-key\n${rsaPublicToPem(identity.publicDer)}`,
+    `dir-signing-key\n${rsaPublicToPem(signing.publicDer)}`,
+    `dir-key-crosscert\n${printObject('ID SIGNATURE', signRaw(signing, v3Ident))}`,
+    'dir-key-certification\n',
+  ].join('');
+  return body + printObject('SIGNATURE', signRaw(identity, sha1(new TextEncoder().encode(body))));
 }

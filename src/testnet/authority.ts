@@ -10,11 +10,11 @@
  */
 import type { Endpoint } from '../bytes/address.ts';
 import { encodeHex } from '../bytes/base.ts';
+import { printAuthorityCertificate } from '../netdoc/authority-certificate.ts';
 import type { ExtraInfo } from '../netdoc/extra-info.ts';
 import { printHttpTime } from '../netdoc/http-time.ts';
 import type { ServerDescriptor } from '../netdoc/server-descriptor.ts';
 import { AuthorityDocuments } from './authority-documents.ts';
-import { printAuthorityCertificate } from './authority-keys.ts';
 import type { ListedRelay, Voter } from './consensus-text.ts';
 import { printConsensus } from './consensus-text.ts';
 import type { ServedReply, ServedRequest } from './directory-server.ts';

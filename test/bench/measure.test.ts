@@ -84,6 +84,18 @@ describe('figures', () => {
     expect(figures({ mode: 'idle' }, { ...IDLE, held: 0 }).rssPerLink).toBeUndefined();
   });
 
+  test('of a directory: per request that was answered', () => {
+    const report = { mode: 'directory', done: 1000, bytes: 2e6, seconds: 2, perSec: 500 } as const;
+    expect(figures({ mode: 'directory' }, report)).toEqual({
+      rss: 90,
+      cores: 1.5,
+      cpuPerRequest: 3000,
+      requestsPerSec: 500,
+      rate: 1,
+    });
+    expect(figures({ mode: 'directory' }, { ...report, done: 0 }).cpuPerRequest).toBeUndefined();
+  });
+
   test('of an exit: per bytes of streams', () => {
     const report = { mode: 'exit', bytes: 2e9, seconds: 10, bytesPerSec: 200e6 } as const;
     const expected = { rss: 90, cores: 0.3, cpuPerGb: 1.5, rate: 200 };

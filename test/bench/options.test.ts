@@ -64,6 +64,10 @@ describe('modes', () => {
     const exit = row('exit --streams 9 --flow windows');
     expect(exit.shape).toMatchObject({ streams: 9, congestion: false, circuits: 4, connections: 2 });
     expect(exit.torrc).toContain('ExitRelay 1');
+    const directory = row('directory --total 70 --relays 9 --streams 4 --bound 0.5 --against tor');
+    expect(directory.shape).toMatchObject({ requests: 70, warmUpRequests: 70, relays: 9, streams: 4 });
+    expect(directory.bounds[0]).toMatchObject({ figure: 'cpuPerRequest', limit: 0.5 });
+    expect(directory.torrc).toEqual(['DirCache 1']);
     expect(row('exit').shape).toMatchObject({ streams: 16, congestion: true });
   });
 

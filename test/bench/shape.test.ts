@@ -54,6 +54,9 @@ test('a shape reads in one line', () => {
     '7 circuits of 2 hops made and destroyed, ntor, 64 at once',
   );
   expect(describeShape(shape({ mode: 'paced', bytesPerSec: 60e6 }))).toContain('60 MB/s');
+  expect(describeShape(shape({ mode: 'directory', requests: 9, streams: 5, relays: 1 }))).toBe(
+    '9 requests for microdescriptors of a network of 1 relay, 5 streams at once on 500 circuits, 4 connections',
+  );
   expect(
     describeShape(shape({ mode: 'exit', circuits: 4, streams: 1, congestion: false, direction: 'forward' })),
   ).toBe('exit: 1 stream on 4 circuits with windows, 4 connections, forward, 1 GB a run');

@@ -46,13 +46,22 @@ const EXIT: LoadPlan = {
   bytes: 1e6,
   warmUpBytes: 0,
 };
+const DIRECTORY: LoadPlan = {
+  mode: 'directory',
+  connections: 2,
+  circuits: 2,
+  streams: 5,
+  total: 10,
+  warmUpTotal: 0,
+  requests: [],
+};
 const IDLE: LoadPlan = { mode: 'idle', links: 5, addresses: 2, opening: 2, holdMs: 0 };
 
 const refused = (plan: LoadPlan, target = TARGET) =>
   expect(() => checkPlan(plan, target)).toThrow(OperatorError);
 
 test('plans that can be carried out are taken', () => {
-  for (const plan of [FLOOD, CHURN, IDLE, EXIT]) checkPlan(plan, TARGET);
+  for (const plan of [FLOOD, CHURN, IDLE, EXIT, DIRECTORY]) checkPlan(plan, TARGET);
   checkPlan({ mode: 'latency', probe: PROBE, beside: FLOOD }, { ...TARGET, host: '127.8.9.10' });
   checkPlan({ ...CHURN, circuits: null, probe: PROBE }, TARGET);
   checkPlan({ ...FLOOD, links: { ...LINKS, ports: [4001, 4002, 4003] } }, TARGET);
@@ -73,6 +82,7 @@ describe('refused', () => {
       refused({ ...IDLE, links: bad } as LoadPlan);
       refused({ ...CHURN, inFlight: bad } as LoadPlan);
       refused({ ...EXIT, streams: bad } as LoadPlan);
+      refused({ ...DIRECTORY, total: bad } as LoadPlan);
       refused({ mode: 'latency', probe: { ...PROBE, probes: bad }, beside: null });
     }
     refused({ ...FLOOD, bytesPerSec: 0 });

@@ -2,9 +2,10 @@
 import { describe, expect, test } from 'bun:test';
 import {
   parseAuthorityCertificate,
+  printAuthorityCertificate,
   verifyAuthorityCertificate,
 } from '../../src/netdoc/authority-certificate.ts';
-import { makeAuthorityKeys, printAuthorityCertificate } from '../../src/testnet/authority-keys.ts';
+import { makeAuthorityKeys } from '../../src/testnet/authority-keys.ts';
 import { NOW_SEC } from '../netdoc/fixture.ts';
 
 const DIR = { host: Uint8Array.of(127, 0, 0, 1), port: 7000 };

@@ -1,8 +1,9 @@
 /** The network as the client knows it: paths out of signed documents. */
 import { describe, expect, test } from 'bun:test';
+import { printAuthorityCertificate } from '../../src/netdoc/authority-certificate.ts';
 import { parseServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
 import { AuthorityDocuments } from '../../src/testnet/authority-documents.ts';
-import { makeAuthorityKeys, printAuthorityCertificate } from '../../src/testnet/authority-keys.ts';
+import { makeAuthorityKeys } from '../../src/testnet/authority-keys.ts';
 import { ClientNetwork } from '../../src/testnet/client-network.ts';
 import { printConsensus } from '../../src/testnet/consensus-text.ts';
 import { makeMicrodescriptor } from '../../src/testnet/microdescriptor-text.ts';

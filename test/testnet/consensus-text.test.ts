@@ -1,10 +1,13 @@
 /** Consensuses of the test authority: ours reads and believes them, so does stem; their lines are C tor's. */
 import { describe, expect, test } from 'bun:test';
-import { parseAuthorityCertificate } from '../../src/netdoc/authority-certificate.ts';
+import {
+  parseAuthorityCertificate,
+  printAuthorityCertificate,
+} from '../../src/netdoc/authority-certificate.ts';
 import { parseConsensus, verifyConsensus } from '../../src/netdoc/consensus.ts';
 import { RouterFlag } from '../../src/netdoc/router-table.ts';
 import { parseServerDescriptor } from '../../src/netdoc/server-descriptor.ts';
-import { makeAuthorityKeys, printAuthorityCertificate } from '../../src/testnet/authority-keys.ts';
+import { makeAuthorityKeys } from '../../src/testnet/authority-keys.ts';
 import { CONSENSUS_METHOD, type ListedRelay, printConsensus } from '../../src/testnet/consensus-text.ts';
 import { makeMicrodescriptor } from '../../src/testnet/microdescriptor-text.ts';
 import { NOW_SEC, readDocuments, textOf } from '../netdoc/fixture.ts';

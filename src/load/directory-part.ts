@@ -1,0 +1,82 @@
+/** A load on a directory, driven: one thread for the client. */
+import { broken, type Hop } from './client.ts';
+import { EndThread } from './end-thread.ts';
+import type { FetchCount } from './fetch-client.ts';
+import type { DirectoryPlan, DirectoryReport, LoadCheck, MeasureHooks } from './plan.ts';
+
+const PROGRESS_MS = 100;
+const STALL_MS = 20_000;
+
+/** The client of a directory. */
+export class DirectoryPart {
+  readonly #plan: DirectoryPlan;
+  readonly #relay: Hop;
+  readonly #client = new EndThread();
+  #expected = 0;
+
+  constructor(plan: DirectoryPlan, relay: Hop) {
+    this.#plan = plan;
+    this.#relay = relay;
+  }
+
+  async connect(): Promise<void> {
+    const { connections, circuits, streams, requests } = this.#plan;
+    const setup = { relay: this.#relay, connections, circuits, streams, requests };
+    await this.#client.call('startFetcher', { setup });
+  }
+
+  /** Wait until the relay has all documents, and warm up. */
+  async prepare(): Promise<void> {
+    for (const sinceMs = performance.now(); !(await this.#client.call('readyFetcher', null)); ) {
+      if (performance.now() - sinceMs > STALL_MS)
+        throw broken('the relay does not have the documents', `port ${this.#relay.port}`);
+      await Bun.sleep(PROGRESS_MS);
+    }
+    if (this.#plan.warmUpTotal > 0) await this.#fetch(this.#plan.warmUpTotal, () => {});
+  }
+
+  async measure(hooks: MeasureHooks): Promise<DirectoryReport> {
+    hooks.begin();
+    const startMs = performance.now();
+    const { done, bytes } = await this.#fetch(this.#plan.total, (part) => hooks.progress?.(part));
+    const seconds = (performance.now() - startMs) / 1000;
+    hooks.end();
+    return { mode: 'directory', done, bytes, seconds, perSec: done / seconds };
+  }
+
+  /** Every request must have been answered, and what was compared be right. */
+  async check(): Promise<LoadCheck> {
+    const { corrupt, compared, done, losses } = await this.#client.call('reportFetcher', null);
+    const lost = this.#expected - done - corrupt;
+    return { expected: this.#expected, inStep: done, lost, corrupt, sampled: compared, closed: losses };
+  }
+
+  close(): void {
+    this.#client.stop();
+  }
+
+  async #fetch(total: number, onProgress: (part: number) => void): Promise<FetchCount> {
+    const meter = new SharedArrayBuffer(4);
+    const seen = new Uint32Array(meter);
+    this.#expected += total;
+    let before = 0;
+    let sinceMs = performance.now();
+    let stop: (fault: Error) => void = () => {};
+    const stalled = new Promise<never>((_, reject) => {
+      stop = reject;
+    });
+    const timer = setInterval(() => {
+      const now = seen[0]!;
+      if (now > before) sinceMs = performance.now();
+      else if (performance.now() - sinceMs > STALL_MS)
+        stop(broken(`${total - now} answers never came`, `port ${this.#relay.port}`));
+      before = now;
+      onProgress(now / total);
+    }, PROGRESS_MS);
+    try {
+      return await Promise.race([this.#client.call('fetch', { total, meter }), stalled]);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+}
