@@ -240,7 +240,7 @@ export class StreamClient {
   begin(): void {
     if (!this.isOpen || this.destroyed) return;
     const { prng } = this;
-    const most = prng.pick([0, 2000, 20_000, 150_000]);
+    const most = prng.pick([0, 2000, 20_000, 150_000, 600_000]);
     const stream = new SimStream(this.nextId++, prng.u32(), prng.below(most + 1), prng.below(most + 1));
     this.streams.set(stream.id, stream);
     this.all.push(stream);
