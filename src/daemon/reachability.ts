@@ -85,6 +85,8 @@ export class Reachability {
   private readonly config: ReachabilityConfig;
   private readonly standing: Readonly<Record<Family, Standing>>;
   private readonly tests = new Set<Test>();
+  /** Families whose turn in a round of tests is still to come. */
+  private due: Family[] = [];
   private running = false;
   private sinceMs = 0;
   private nextTestMs = 0;
@@ -178,6 +180,8 @@ export class Reachability {
       const early = testing ? EARLY_EVERY_TESTING_MS : EARLY_EVERY_MS;
       this.nextTestMs = nowMs + (nowMs - this.sinceMs < PATIENCE_MS ? early : PATIENCE_MS);
       this.test();
+    } else {
+      this.testNext();
     }
     if (nowMs >= this.nextComplaintMs) {
       this.nextComplaintMs = nowMs + PATIENCE_MS;
@@ -222,14 +226,23 @@ export class Reachability {
     return open;
   }
 
-  /** Build circuits to what nobody is known to reach, and for the bandwidth test. */
+  /**
+   * Build circuits to what nobody is known to reach, and for the bandwidth test. The second family's has to wait for
+   * the next second: the links that the first one makes are known then, and left out.
+   */
   private test(): void {
-    const wantsMore = this.testedMs === null && this.openTests < TEST_CIRCUITS;
-    const address = this.config.address();
-    for (const family of FAMILIES) {
+    this.due = [...FAMILIES];
+    this.testNext();
+  }
+
+  private testNext(): void {
+    for (let family = this.due.shift(); family !== undefined; family = this.due.shift()) {
+      const wantsMore = this.testedMs === null && this.openTests < TEST_CIRCUITS;
+      const endpoint = this.config.address()[family];
       const isReachable = this.isReachable(family);
-      if (address[family] === null || (isReachable && !wantsMore)) continue;
-      if (this.tests.size < CIRCUITS_MAX) this.launch(family, address[family], isReachable);
+      if (endpoint === null || (isReachable && !wantsMore) || this.tests.size >= CIRCUITS_MAX) continue;
+      this.launch(family, endpoint, isReachable);
+      return;
     }
   }
 

@@ -14,7 +14,7 @@ import type { Network } from '../directory/network.ts';
 import { NodeSet } from '../directory/node-set.ts';
 import { OriginClient } from '../directory/origin-client.ts';
 import { PathChooser } from '../directory/path.ts';
-import type { Kin } from '../directory/path-node.ts';
+import type { Kin, PathNode } from '../directory/path-node.ts';
 import type { AddressChoice } from '../directory/published-address.ts';
 import type { Publisher } from '../directory/publisher.ts';
 import type { Timing } from '../directory/timing.ts';
@@ -47,7 +47,7 @@ export interface SelfHost {
   readonly ports: () => readonly AdvertisedOrPort[];
   readonly keys: Pick<KeyKeeper, 'identity' | 'describedOnionKeys'>;
   readonly workers: number;
-  readonly supervisor: () => Pick<Supervisor, 'scoreboard' | 'postOrigin'>;
+  readonly supervisor: () => Pick<Supervisor, 'scoreboard' | 'postOrigin' | 'isLinked'>;
   readonly observedBytesPerSec: () => number;
   /** Workers need new options. */
   readonly onAddress: () => void;
@@ -55,6 +55,7 @@ export interface SelfHost {
 
 /** HTTP status of a server that has too much to do. */
 const BUSY = 503;
+const SECOND_MS = 1000;
 const MINUTE_MS = 60_000;
 /** So often an authority is asked where it sees us, while we do not know. */
 const LEARN_MS = 20 * MINUTE_MS;
@@ -72,6 +73,9 @@ export class SelfSide {
   private readonly ownAddress: OwnAddress;
   private readonly route: DirectoryRoute;
   private running = false;
+  /** The address as it was looked up last. */
+  private seen: { readonly atMs: number; readonly choice: AddressChoice } | null = null;
+  private excluded: NodeSet;
   private known: AddressChoice;
   private chooser: PathChooser | null = null;
   private nextLookMs = 0;
@@ -81,6 +85,7 @@ export class SelfSide {
     this.host = host;
     this.directory = directory;
     this.ownAddress = new OwnAddress(authorityHosts(directory.authorities));
+    this.excluded = this.readExcluded();
     this.circuits = new OriginClient(host.workers, (worker, order) =>
       host.supervisor().postOrigin(worker, order),
     );
@@ -112,6 +117,7 @@ export class SelfSide {
   /** Look up what names among torrc's Address lines stand for. */
   async resolve(): Promise<void> {
     await this.ownAddress.resolve(this.host.options().addresses);
+    this.seen = null;
   }
 
   /** Begin to test ourselves, unless torrc says to keep to ourselves. */
@@ -128,9 +134,13 @@ export class SelfSide {
     this.tunnels.stop();
   }
 
-  /** Where the network shall find us. */
+  /** Where the network shall find us. The host's interfaces are looked at once a second at most. */
   get address(): AddressChoice {
-    return this.ownAddress.choose(this.host.options(), this.host.ports());
+    const nowMs = this.directory.timing.nowMs();
+    if (this.seen === null || nowMs - this.seen.atMs >= SECOND_MS) {
+      this.seen = { atMs: nowMs, choice: this.ownAddress.choose(this.host.options(), this.host.ports()) };
+    }
+    return this.seen.choice;
   }
 
   /** The same, as our descriptor gives it: without an IPv6 address that nobody asked for and nobody reaches. */
@@ -169,6 +179,7 @@ export class SelfSide {
   suggest(host: Uint8Array, from: Uint8Array): void {
     const before = this.address;
     if (!this.ownAddress.suggest(host, from)) return;
+    this.seen = null;
     if (!sameAddress(before, this.address)) this.lookAtAddress();
   }
 
@@ -230,7 +241,7 @@ export class SelfSide {
     return {
       assume: { ipv4: assumeReachable, ipv6: assumeReachable || assumeReachableIpv6 },
       publishAnyway: { ipv4: anyway, ipv6: anyway || network.param('assume-reachable-ipv6') === 1 },
-      publishes: options.publishServerDescriptor !== 'none',
+      publishes: options.publishServerDescriptor === 'v3',
       testing: options.testingTorNetwork,
       bandwidthRate: options.bandwidthRate,
     };
@@ -240,6 +251,8 @@ export class SelfSide {
   tunnel(request: DirectoryRequest): PendingExchange | null {
     const hops = this.route.hops(request);
     if (hops === null) return null;
+    const { rsaId } = hops[hops.length - 1]!;
+    log.info('dir', `Asking the directory of ${encodeHex(rsaId)} through a circuit for ${request.path}`);
     const pending = this.tunnels.exchange({ ...request, hops });
     const reply = pending.reply.then(
       (answer) => {
@@ -268,7 +281,6 @@ export class SelfSide {
     if (this.chooser === null) {
       const { microdescriptors } = this.directory.documents;
       const { values, testingTorNetwork } = this.host.options();
-      const excluded = new NodeSet(values['ExcludeNodes']?.join(',') ?? '');
       this.chooser = new PathChooser(
         consensus,
         (digest) => microdescriptors.get(digest),
@@ -276,7 +288,7 @@ export class SelfSide {
         {
           distinctSubnets: (values['EnforceDistinctSubnets']?.[0] ?? (testingTorNetwork ? '0' : '1')) !== '0',
           own: this.kin(),
-          isExcluded: (node) => excluded.has(node),
+          isExcluded: (node) => this.excluded.has(node),
         },
         randomUnit,
       );
@@ -287,6 +299,20 @@ export class SelfSide {
   /** torrc has changed: paths are chosen by what it says now. */
   onOptions(): void {
     this.chooser = null;
+    this.seen = null;
+    this.excluded = this.readExcluded();
+  }
+
+  private readExcluded(): NodeSet {
+    const set = new NodeSet(this.host.options().values['ExcludeNodes']?.join(',') ?? '');
+    if (set.unknown.length > 0) {
+      log.warn(
+        'config',
+        `ExcludeNodes: ${set.unknown.join(', ')} cannot be looked up and excludes nobody: name relays by fingerprint, ` +
+          'nickname or address; there is no list of countries.',
+      );
+    }
+    return set;
   }
 
   private kin(): Kin {
@@ -302,6 +328,8 @@ export class SelfSide {
     };
   }
 
+  private readonly isLinked = ({ rsaId }: PathNode): boolean => this.host.supervisor().isLinked(rsaId);
+
   private pathTo(family: Family): OriginHop[] | null {
     const endpoint = this.address[family];
     if (endpoint === null) return null;
@@ -315,7 +343,8 @@ export class SelfSide {
       ntorV3: true,
       congestionControl: false,
     };
-    return this.paths()?.toOurselves({ ...this.kin(), hop }) ?? null;
+    const { isLinked } = this;
+    return this.paths()?.toOurselves({ ...this.kin(), hop }, isLinked) ?? null;
   }
 }
 

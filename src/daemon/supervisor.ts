@@ -238,6 +238,11 @@ export class Supervisor {
     this.seats[index]!.worker?.postMessage(letter);
   }
 
+  /** Whether we have a link to a relay, or are about to. */
+  isLinked(rsaId: Uint8Array): boolean {
+    return this.roster.isLinked(rsaId);
+  }
+
   /** Ask a worker for something about our own circuits. False when it is not there. */
   postOrigin(worker: number, order: OriginOrder): boolean {
     const seat = this.seats[worker];

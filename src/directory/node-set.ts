@@ -18,7 +18,7 @@ interface Network {
 
 /** Relays by what they are called and where they are. */
 export class NodeSet {
-  /** Words that were not understood, or that cannot be looked up. */
+  /** Words that were not understood, or that cannot be looked up: for the operator to hear of. */
   readonly unknown: readonly string[];
   private readonly fingerprints = new Set<string>();
   private readonly nicknames = new Set<string>();

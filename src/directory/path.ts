@@ -128,27 +128,43 @@ export class PathChooser {
   /**
    * The hops that lead to a relay which is given: for testing ourselves, or to reach a relay that does not know us.
    * @param mayExtend whether a relay may be the hop right before the last one
+   * @param prefer which relays are taken for the hop with this number, if there are any of them
    */
-  before(last: Kin, wanted: number, hops: number, mayExtend: (node: PathNode) => boolean): PathNode[] | null {
+  before(
+    last: Kin,
+    wanted: number,
+    hops: number,
+    mayExtend: (node: PathNode) => boolean,
+    prefer: (node: PathNode, place: number) => boolean = () => true,
+  ): PathNode[] | null {
     const path: PathNode[] = [];
     for (let i = 0; i < hops; i++) {
       const place: Place = i === 0 ? 'guard' : 'middle';
       const pool = i === hops - 1 ? this.candidates.filter(mayExtend) : this.candidates;
       const flags = i === 0 ? wanted | RouterFlag.Guard : wanted;
-      const node = this.pick(place, pool, flags, [last, ...path]);
+      const node = this.pick(place, pool, flags, [last, ...path], (one) => prefer(one, i));
       if (node === null) return null;
       path.push(node);
     }
     return path;
   }
 
-  /** The hops of a circuit that ends at ourselves and reaches us over one address family. */
-  toOurselves(own: Kin & { readonly hop: OriginHop }): OriginHop[] | null {
+  /**
+   * The hops of a circuit that ends at ourselves and reaches us over one address family.
+   *
+   * A relay that has a link with us uses that one, whatever address we are said to have, and so shows nothing. So the
+   * last but one is a relay without a link if there is any, and the first one a relay with one, to make no new links.
+   */
+  toOurselves(
+    own: Kin & { readonly hop: OriginHop },
+    isLinked: (node: PathNode) => boolean,
+  ): OriginHop[] | null {
     // A relay that extends over IPv6 says so, and has IPv6 itself.
     const needsIpv6 = own.hop.ipv4 === null;
     const mayExtend = (node: PathNode): boolean =>
       !needsIpv6 || (node.ipv6Port !== 0 && nodeSpeaks(node, 'Relay', 3));
-    const path = this.before(own, RouterFlag.Fast, PATH_HOPS - 1, mayExtend);
+    const prefer = (node: PathNode, place: number): boolean => isLinked(node) === (place === 0);
+    const path = this.before(own, RouterFlag.Fast, PATH_HOPS - 1, mayExtend, prefer);
     return path === null ? null : [...path.map(hopOf), own.hop];
   }
 
@@ -175,8 +191,11 @@ export class PathChooser {
     pool: readonly PathNode[],
     flags: number,
     chosen: readonly Kin[],
+    prefer: (node: PathNode) => boolean = () => true,
   ): PathNode | null {
-    const free = pool.filter((node) => !chosen.some((other) => this.isKin(node, other)));
+    const kinless = pool.filter((node) => !chosen.some((other) => this.isKin(node, other)));
+    const preferred = kinless.filter(prefer);
+    const free = preferred.length > 0 ? preferred : kinless;
     const flagged = free.filter((node) => hasFlags(node, flags));
     return chooseByWeight(flagged.length > 0 ? flagged : free, this.weights[place], this.random);
   }

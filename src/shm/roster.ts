@@ -311,6 +311,18 @@ export class Roster {
     });
   }
 
+  /** Whether there is a channel to a relay, open or on its way, whoever dialled. */
+  isLinked(rsaId: Uint8Array): boolean {
+    const rows = this.#rows;
+    const bucket = rows.bucketOf(rsaId);
+    return rows.locked(bucket, () => {
+      for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
+        if (rows.holds(at, RSA_AT, rsaId)) return true;
+      }
+      return false;
+    });
+  }
+
   #choose(bucket: number, target: RosterTarget): RosterChoice {
     const rows = this.#rows;
     const ipv4 = target.ipv4 === null ? null : widen(target.ipv4);

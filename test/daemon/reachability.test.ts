@@ -235,6 +235,8 @@ describe('after twenty minutes', () => {
     bench.address = addressOf('2001:db9::7', 'interface');
     bench.self.start();
     bench.pass(1000);
+    expect(bench.opened().map(([, family]) => family)).toEqual(['ipv4']);
+    bench.pass(2000);
     expect(bench.opened().map(([, family]) => family)).toEqual(['ipv4', 'ipv6']);
     bench.counts.ipv4++;
     bench.pass(1000);

@@ -81,6 +81,7 @@ class Bench {
         workers: 1,
         supervisor: () => ({
           scoreboard: this.scoreboard,
+          isLinked: () => false,
           postOrigin: (_worker: number, order: OriginOrder) => {
             this.orders.push(order);
             return true;
@@ -169,7 +170,11 @@ test('ExcludeNodes, MyFamily and EnforceDistinctSubnets bound every path', () =>
   const relays = [guard, guard, { ...guard, family: [me] }, guard, guard, guard];
   expect(middles({}, relays)).toEqual([2, 3, 4, 5, 6]);
   expect(middles({ MyFamily: [fingerprintOf(3)] }, relays)).toEqual([2, 4, 5, 6]);
+  expect(middles({ ExcludeNodes: ['r6'] }, relays)).toEqual([2, 3, 4, 5]);
+  expect(said).toEqual([]);
   expect(middles({ ExcludeNodes: ['r6,{de}'] }, relays)).toEqual([2, 3, 4, 5]);
+  expect(said.length).toBe(1);
+  expect(said[0]).toContain('ExcludeNodes: {de} cannot be looked up');
   const crowded = relays.map((relay, i) => ({ ...relay, ipv4: [10, 1, 0, i] as const }));
   expect(middles({}, crowded)).toEqual([]);
   expect(middles({ EnforceDistinctSubnets: ['0'] }, crowded)).toEqual([2, 3, 4, 5, 6]);

@@ -161,7 +161,7 @@ describe('to ourselves', () => {
     const firsts = new Set<number>();
     const seconds = new Set<number>();
     for (let i = 0; i < DRAWS; i++) {
-      const [first, second, last] = paths.toOurselves(self)!;
+      const [first, second, last] = paths.toOurselves(self, () => false)!;
       expect(last).toBe(self.hop);
       firsts.add(first!.rsaId[19]!);
       seconds.add(second!.rsaId[19]!);
@@ -170,8 +170,26 @@ describe('to ourselves', () => {
     expect(sorted(seconds)).toEqual([...middles]);
   });
 
+  test('by a relay without a link to us, where there is one; from one with a link', () => {
+    const self = own(false);
+    const linked = (...numbers: number[]) => {
+      const seen: [Set<number>, Set<number>] = [new Set(), new Set()];
+      const paths = chooser(relays, { own: self });
+      for (let i = 0; i < DRAWS; i++) {
+        const path = paths.toOurselves(self, ({ rsaId }) => numbers.includes(rsaId[19]!))!;
+        for (const place of [0, 1] as const) seen[place].add(path[place]!.rsaId[19]!);
+      }
+      return seen.map(sorted);
+    };
+    expect(linked(2, 4, 5)).toEqual([[2], [1, 3, 6]]);
+    expect(linked(1, 2, 3, 4, 5, 6)).toEqual([
+      [1, 2, 3],
+      [1, 2, 3, 4, 5, 6],
+    ]);
+  });
+
   test('with one other relay there is no way', () => {
-    expect(chooser([guard], { own: own(false) }).toOurselves(own(false))).toBeNull();
+    expect(chooser([guard], { own: own(false) }).toOurselves(own(false), () => false)).toBeNull();
   });
 });
 

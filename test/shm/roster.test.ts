@@ -549,3 +549,16 @@ test('open channels contradict a wrong Ed25519 id, unless they disagree', () => 
   roster.insert(row({ ed25519Id: new Uint8Array(32).fill(7) }));
   expect(roster.contradicts(rsaId, claim)).toBe(false);
 });
+
+test('who has a channel of any kind is linked', () => {
+  const sab = Roster.create(16, KEY);
+  const main = new Roster(sab, 1);
+  const worker = new Roster(sab, 0);
+  expect(main.isLinked(rsa(1))).toBe(false);
+  const handle = worker.insert(dial());
+  expect([main.isLinked(rsa(1)), main.isLinked(rsa(2))]).toEqual([true, false]);
+  worker.insert(row({ rsaId: rsa(2), inbound: true }));
+  expect(main.isLinked(rsa(2))).toBe(true);
+  worker.remove(handle);
+  expect(main.isLinked(rsa(1))).toBe(false);
+});
