@@ -95,8 +95,12 @@ export const BENCH_OPTIONS: readonly OptionSpec[] = [
     hint: 'forward|backward|both',
     text: 'which way cells, or bytes of streams, flow (both)',
   },
-  { name: 'gigabytes', hint: 'N', text: 'cells, or bytes of streams, to pump in a run, in 1e9 bytes (1)' },
-  { name: 'warm-up', hint: 'N', text: 'the same before the measured part (0.2)' },
+  {
+    name: 'gigabytes',
+    hint: 'N',
+    text: 'cells, or bytes of streams, to pump in a run, in 1e9 bytes (1; exit: 0.5)',
+  },
+  { name: 'warm-up', hint: 'N', text: 'the same before the measured part (0.2; exit: 0.1)' },
   {
     name: 'window',
     hint: 'CELLS',

@@ -93,7 +93,8 @@ export const MODE_SHAPES: Readonly<Record<Mode, Partial<Shape>>> = {
   latency: {},
   churn: { probes: 0 },
   idle: {},
-  exit: { circuits: 4, connections: 2 },
+  // Ends that seal and check every cell take their time.
+  exit: { circuits: 4, connections: 2, bytes: 0.5e9, warmUpBytes: 0.1e9 },
   directory: { circuits: 20, connections: 2, streams: 500 },
 };
 
