@@ -58,6 +58,8 @@ const EARLY_EVERY_TESTING_MS = 5000;
 const BUILD_TIMEOUT_MS = MINUTE_MS;
 /** A test circuit lives no longer. */
 const CIRCUIT_LIFE_MS = 5 * MINUTE_MS;
+/** What the bandwidth test sent has long arrived by then: its circuits have served. */
+const AFTER_TEST_MS = 30_000;
 /** Circuits that the bandwidth test wants open, cells that it sends at most, and how often it may be repeated. */
 const TEST_CIRCUITS = 4;
 const TEST_CELLS_MAX = 1000;
@@ -170,8 +172,9 @@ export class Reachability {
     if (!this.running || this.config.address().problem !== null) return;
     const nowMs = this.config.nowMs();
     this.lookWhatWasReached();
+    const isTested = this.testedMs !== null && nowMs - this.testedMs >= AFTER_TEST_MS;
     for (const test of this.tests) {
-      if (nowMs - test.startedMs < CIRCUIT_LIFE_MS) continue;
+      if (nowMs - test.startedMs < (isTested && test.circuit.isOpen ? 0 : CIRCUIT_LIFE_MS)) continue;
       this.tests.delete(test);
       test.circuit.close();
     }
