@@ -112,13 +112,7 @@ class Show {
     this.show();
     const { minutes } = this.wish;
     const broken = this.network.broken.then((error) => Promise.reject(error));
-    const over =
-      minutes === null
-        ? broken
-        : Promise.race([
-            broken,
-            Bun.sleep(Math.max(0, minutes * 60 - this.network.view().elapsedSec) * 1000),
-          ]);
+    const over = minutes === null ? broken : Promise.race([broken, Bun.sleep(minutes * 60_000)]);
     await this.orInterrupted(over);
   }
 

@@ -21,7 +21,7 @@ export const TESTNET_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'minutes',
     hint: 'M',
-    text: 'how long, as 0.5 (until Ctrl-C; one minute when the output is no terminal)',
+    text: 'how long it is up, as 0.5 (until Ctrl-C; one minute when the output is no terminal)',
   },
   { name: 'downloads', hint: 'N', text: 'downloads at a time; 0: none of our own (3)' },
   { name: 'size', hint: 'SIZE', text: 'what each of them brings (10MB)' },

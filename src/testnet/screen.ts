@@ -53,7 +53,8 @@ const PHASES: Readonly<Record<NetworkView['phase'], string>> = {
 };
 
 function headLine({ phase, elapsedSec, totalSec, relays, consensuses }: NetworkView, style: Style): string {
-  const until = totalSec === null ? '' : ` of ${clockText(totalSec)}`;
+  const isUp = phase === 'running' || phase === 'ending';
+  const until = totalSec === null || !isUp ? '' : ` of ${clockText(totalSec)}`;
   const listed = relays.filter(({ isListed }) => isListed).length;
   const facts = consensuses === 0 ? '' : `   consensus ${consensuses} lists ${listed} relays`;
   return `  ${style.bold(PHASES[phase])}   ${clockText(elapsedSec)}${until}${style.dim(facts)}`;

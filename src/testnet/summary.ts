@@ -76,7 +76,7 @@ export function printSummary(summary: Summary, style: Style): string {
       : style.bad('no download came to its end');
   const facts =
     `${sizeText(downloads.bytes)} at ${megabytes(downloads.bytesPerSecond)} MB/s on average, ` +
-    `${summary.circuitsBuilt} circuits, ${summary.consensuses} consensuses, ${clockText(summary.seconds)} in all`;
+    `${summary.circuitsBuilt} circuits, ${summary.consensuses} consensuses, up for ${clockText(summary.seconds)}`;
   return `${table}\n${verdict}\n${facts}\n`;
 }
 

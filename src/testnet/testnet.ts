@@ -76,7 +76,8 @@ export class Testnet {
   private readonly wish: TestnetWish;
   private readonly command: readonly string[];
   private readonly timing = systemTiming();
-  private readonly startedMs: number;
+  /** When it began, and then when it was up: how long it lives is counted from there. */
+  private sinceMs: number;
   private readonly fail: (error: Error) => void;
   private readonly random = (): number => randomBytes(6).readUIntBE(0, 6) / 2 ** 48;
   private folder = '';
@@ -99,7 +100,7 @@ export class Testnet {
   constructor(wish: TestnetWish, command: readonly string[]) {
     this.wish = wish;
     this.command = command;
-    this.startedMs = this.timing.nowMs();
+    this.sinceMs = this.timing.nowMs();
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.broken = promise;
     this.fail = resolve;
@@ -131,6 +132,7 @@ export class Testnet {
     await this.until('the relays to be listed', LIST_MS, () => this.listed.length >= parts.length);
     const socksPort = await this.startClient(plan, defaults);
     this.phase = 'running';
+    this.sinceMs = this.timing.nowMs();
     this.startDownloads(socksPort);
     return { torrc: joiningLines(authorityLine), socksPort, payloadPort: this.payload.port };
   }
@@ -283,7 +285,7 @@ export class Testnet {
     const none = { done: 0, failed: 0, lastFailure: null, bytes: 0, rate: 0, meanRate: 0, running: 0 };
     return {
       phase: this.phase,
-      elapsedSec: (nowMs - this.startedMs) / 1000,
+      elapsedSec: (nowMs - this.sinceMs) / 1000,
       totalSec: this.wish.minutes === null ? null : this.wish.minutes * 60,
       relays: [...this.children.map((child) => this.relayView(child)), ...this.joinedViews()],
       circuits: (this.client?.circuits ?? []).map(({ circuit, state, nicknames, streams, received }) => ({

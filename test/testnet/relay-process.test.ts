@@ -22,6 +22,7 @@ process.on('SIGUSR1', () => {
   console.log('t [notice] Counters: bytes_read 1000, links_accepted 2, bytes_written 2000.');
 });
 process.on('SIGTERM', () => { if (process.argv[1] !== 'stubborn') process.exit(7); });
+while (process.cpuUsage().user < 50000);
 console.log('t [notice] Listening for OR connections on 127.0.0.1:4321.');
 for (let i = 0; i < 300; i++) console.log('line ' + i);
 setInterval(() => {}, 1000);
