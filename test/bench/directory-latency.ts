@@ -21,6 +21,7 @@ import { SyntheticNetwork } from '../netdoc/synthetic-network.ts';
 const HOUR_SEC = 3600;
 const [relays, hours] = [Number(process.argv[2] ?? 8000), Number(process.argv[3] ?? 71)];
 const PROBES = 4000;
+const SETTLE_MS = 15_000;
 
 const root = mkdtempSync(join(tmpdir(), 'onionrelay-directory-latency-'));
 const nowSec = Math.floor(Date.now() / 1000);
@@ -108,6 +109,8 @@ async function measure(name: string, { directory, torrc, port }: ReturnType<type
   const relay = Bun.spawn([...onionrelayCommand(), '-f', torrc], { stdout: 'ignore', stderr: 'inherit' });
   try {
     await waitUntil('the relay', 60_000, () => logOf(directory).includes('Listening for OR'));
+    // What main does at a start is not what is asked here.
+    await Bun.sleep(SETTLE_MS);
     const clerk = (): string[] =>
       logOf(directory).match(/Serving the \S+ consensus with diffs from \d+/g) ?? [];
     const command = [...onionrelayCommand(), 'bench', 'latency', '--target', `127.0.0.1:${port}`];
