@@ -126,6 +126,7 @@ export class Oom {
     slab.hasGrown = false;
     this.ledger.set(Memory.cells, slab.heldBytes + slab.columnBytes);
     this.ledger.set(Memory.streams, plane.streamMemory.heldBytes);
+    this.ledger.set(Memory.conflux, plane.conflux.heldBytes);
     const idle = this.staging.idleBytes + this.carries.idleBytes + plane.streamMemory.idleBytes;
     this.ledger.setSpare(slab.spareSlots * slab.slotBytes + idle);
   }
@@ -275,7 +276,6 @@ export class Oom {
     for (let ended = 0; ended < SETS_PER_TURN; ended++) {
       if (ledger.kind(Memory.conflux) <= setsMost || ledger.filled() <= filledMost) return;
       if (!conflux.endOldest()) return;
-      ledger.set(Memory.conflux, conflux.heldBytes);
       this.settle(plane);
     }
   }

@@ -265,6 +265,7 @@ export class StreamEdge implements Edge, StreamMemory {
   }
 
   heldBytesOf(row: number): number {
+    if (this.hasNothing(row)) return 0;
     const home = this.plane.conflux.mainSetOf(row);
     let bytes = home === null ? 0 : home.set.heldBytes;
     for (const { end } of this.streamsOf(row, home)) bytes += storedBytes(end);
@@ -272,11 +273,17 @@ export class StreamEdge implements Edge, StreamMemory {
   }
 
   dropOf(row: number): number {
+    if (this.hasNothing(row)) return 0;
     const home = this.plane.conflux.mainSetOf(row);
     const bytes = this.heldBytesOf(row);
     for (const { end } of this.streamsOf(row, home)) if (end instanceof ExitStream) end.abandon();
     if (home !== null) home.set.close(DestroyReason.RESOURCELIMIT);
     return bytes;
+  }
+
+  /** Neither streams nor a set: most circuits, when all are looked at. */
+  private hasNothing(row: number): boolean {
+    return (this.ends[row] ?? null) === null && !this.plane.conflux.isLeg(row);
   }
 
   /** The streams of a circuit, and those of the set that is counted as its own. */
@@ -291,6 +298,7 @@ export class StreamEdge implements Edge, StreamMemory {
   }
 
   heldSinceMs(row: number): number {
+    if (this.hasNothing(row)) return Number.POSITIVE_INFINITY;
     const home = this.plane.conflux.mainSetOf(row);
     let oldest = home === null ? Number.POSITIVE_INFINITY : home.set.waitingSinceMs;
     for (const { end } of this.streamsOf(row, home)) {

@@ -344,7 +344,6 @@ export class DataPlane {
     }
     memory.set(Memory.extends, extendsBytes);
     memory.set(Memory.rings, rings);
-    memory.set(Memory.conflux, plane.conflux.heldBytes);
   }
 
   private takeRings(): boolean {

@@ -252,3 +252,27 @@ test('a worker that dies takes sets with a leg there along, and their streams', 
   expect(connection.ended).toBe(true);
   expect(rig.client.legs[0]!.destroyed).toBe(DestroyReason.FINISHED);
 });
+
+describe('memory', () => {
+  test('that the streams and the order of a set hold is found at its first circuit, and let go with it', () => {
+    const rig = new Rig();
+    const first = rig.join(0);
+    rig.join(0);
+    const connection = rig.stream(7);
+    connection.capacity = 0;
+    rig.client.upload(7, counted(30_000));
+    rig.settle();
+    const { plane, edge } = rig.relay.workers[0]!.data;
+    const { table } = plane;
+    const rows = [0, 1, 2, 3].filter((row) => table.conflux[row] !== null);
+    expect(rows.length).toBe(2);
+    expect(rows.map((row) => edge.heldBytesOf(row) > 0)).toEqual([true, false]);
+    expect(edge.heldSinceMs(rows[0]!)).toBeLessThan(Number.POSITIVE_INFINITY);
+    expect(edge.heldSinceMs(rows[1]!)).toBe(Number.POSITIVE_INFINITY);
+    expect(edge.dropOf(rows[0]!)).toBeGreaterThan(20_000);
+    plane.wake();
+    rig.settle();
+    expect(first.destroyed).toBe(DestroyReason.RESOURCELIMIT);
+    rig.expectNothing();
+  });
+});
