@@ -77,7 +77,8 @@ export function printMan(version: string): string {
     'HUP reads torrc again, INT ends the relay after ShutdownWaitLength, TERM ends it at once.',
     'It exits with 1 when the configuration is at fault, 2 when the keys are, 3 when a port is.',
     'The subcommands run, verify\\-config, fingerprint, keygen, hash\\-password, dump\\-config and print do what the',
-    'switches do; bench loads a relay on loopback and measures it. Each has its own \\-\\-help.',
+    'switches do; bench loads a relay on loopback and measures it; testnet runs a whole private Tor network on this',
+    'machine. Each has its own \\-\\-help.',
     '.SH SWITCHES',
     ...SWITCHES.flatMap(([name, text]) => ['.TP', `.B ${roff(name)}`, roff(text)]),
   ];
