@@ -272,7 +272,8 @@ export class Reachability {
         this.onFailed(reason, hops, path.length);
       },
     });
-    if (circuit === null) return;
+    // Null: no worker is there. Over: it failed at once.
+    if (circuit === null || circuit.isOver) return;
     test = { circuit, startedMs: this.config.nowMs() };
     this.tests.add(test);
   }

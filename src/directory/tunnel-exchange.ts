@@ -58,7 +58,7 @@ export class Tunnels {
     const exchange = new TunnelExchange(this.timing, request);
     const tunnel = this.tunnelAlong(request);
     if (tunnel === null) {
-      exchange.fail('no worker is there to build a circuit');
+      exchange.fail('no circuit can be built now');
       return exchange;
     }
     tunnel.cancelIdle?.();
@@ -89,7 +89,7 @@ export class Tunnels {
         }
       },
     });
-    if (tunnel.circuit === null) return null;
+    if (tunnel.circuit === null || tunnel.circuit.isOver) return null;
     this.tunnels.set(key, tunnel);
     return tunnel;
   }

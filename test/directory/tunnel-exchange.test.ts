@@ -202,5 +202,5 @@ test('abort, stop, and nobody there', async () => {
   const nobody = make(0);
   const third = nobody.ask();
   await settle();
-  expect(third.state.error).toContain('no worker');
+  expect(third.state.error).toContain('no circuit can be built');
 });
