@@ -57,6 +57,8 @@ const SLOW: readonly RegExp[] = [
   // feature/dirclient: the other authority does not answer, has nothing yet, or is busy.
   /Failed to post consensus (vote|signature) upload to /,
   /Received http status code (404|503) \(.*\) from server \S+ while fetching ("\/tor\/(status-vote\/next|keys)\/|consensus directory)/,
+  // The same, when it asked itself, as authorities do among all of them.
+  /We just marked ourself as down\. Are your external addresses reachable\?/,
   // feature/nodelist/networkstatus: networkstatus_check_consensus_signature, and its callers.
   /A consensus needs \d+ good signatures from recognized authorities for us to accept it/,
   /Consensus does not include configured authority '/,
