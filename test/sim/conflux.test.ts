@@ -6,8 +6,8 @@
 import { expect, test } from 'bun:test';
 import { ConfluxScenario } from './conflux-scenario.ts';
 
-const SEEDS_CI = 1000;
-const SEEDS_ELSEWHERE = 60;
+const SEEDS_CI = 300;
+const SEEDS_ELSEWHERE = 40;
 const NO_TIMEOUT_MS = 24 * 3600 * 1000;
 const chosen = process.env['SIM_SEED'];
 const isCi = (process.env['CI'] ?? '') !== '';
