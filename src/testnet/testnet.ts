@@ -115,6 +115,7 @@ export class Testnet {
     this.reaper = new Reaper(this.command, this.folder);
     this.payload = new PayloadServer(LOOPBACK);
     this.names = await startNameServer(LOOPBACK);
+    this.goOn();
     const parts = castRelays(this.wish.relays, usableCores());
     const orPort = findFreePort(LOOPBACK, this.random);
     const authorityLine = this.startAuthority(parts[0]!, orPort);
@@ -131,10 +132,18 @@ export class Testnet {
     this.ticker = setInterval(() => this.tick(), VITALS_MS);
     await this.until('the relays to be listed', LIST_MS, () => this.listed.length >= parts.length);
     const socksPort = await this.startClient(plan, defaults);
+    this.goOn();
     this.phase = 'running';
     this.sinceMs = this.timing.nowMs();
     this.startDownloads(socksPort);
     return { torrc: joiningLines(authorityLine), socksPort, payloadPort: this.payload.port };
+  }
+
+  /** Start nothing more once somebody wants to end: nobody would end it. @throws OperatorError */
+  private goOn(): void {
+    if (this.phase !== 'ending') return;
+    this.names?.stop();
+    throw new OperatorError('was ended while it started', 'testnet', '');
   }
 
   private file(name: string, text: string): string {
@@ -247,6 +256,7 @@ export class Testnet {
     });
     while (!holds()) {
       await Bun.sleep(POLL_MS);
+      this.goOn();
       if (broken !== null) throw broken;
       if (this.timing.nowMs() < endMs) continue;
       const silent =
