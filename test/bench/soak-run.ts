@@ -31,6 +31,30 @@ const FILES_SLACK = 2;
 /** Threads that the runtime starts and keeps when it finds use for them. */
 const THREADS_SLACK = 4;
 
+/** Read the vitals of a relay that nobody loads yet. */
+export async function vitalsBefore(target: Target): Promise<Vitals> {
+  let idle = await readVitals(target);
+  // Whoever asked whether it listens yet may still be about to leave.
+  for (const endMs = performance.now() + LEAVE_MS; idle.channels > 0 && performance.now() < endMs; ) {
+    await Bun.sleep(500);
+    idle = await readVitals(target);
+  }
+  return idle;
+}
+
+/** Wait until a load is gone from a relay. Returns its vitals then, and what did not come back to where it was. */
+export async function vitalsAfter(target: Target, idle: Vitals): Promise<{ end: Vitals; left: string[] }> {
+  const endMs = performance.now() + LEAVE_MS;
+  let end = await readVitals(target);
+  let left = leftovers(idle, end);
+  while (left.length > 0 && performance.now() < endMs) {
+    await Bun.sleep(1000);
+    end = await readVitals(target);
+    left = leftovers(idle, end);
+  }
+  return { end, left };
+}
+
 /** Load a relay and watch it. `onSample` hears of each look. */
 export async function soak(
   target: Target,
@@ -38,12 +62,7 @@ export async function soak(
   { seconds, sampleMs }: { readonly seconds: number; readonly sampleMs: number },
   onSample: (sample: SoakSample) => void = () => {},
 ): Promise<SoakFigures> {
-  let idle = await readVitals(target);
-  // Whoever asked whether it listens yet may still be about to leave.
-  for (const endMs = performance.now() + LEAVE_MS; idle.channels > 0 && performance.now() < endMs; ) {
-    await Bun.sleep(500);
-    idle = await readVitals(target);
-  }
+  const idle = await vitalsBefore(target);
   const cpuBefore = target.cpuSec();
   const load = await SoakLoad.start(target.hop, plan);
   const startMs = performance.now();
@@ -57,14 +76,7 @@ export async function soak(
   }
   const report = await load.stop();
   const cpuSec = target.cpuSec() - cpuBefore;
-  const endMs = performance.now() + LEAVE_MS;
-  let end = await readVitals(target);
-  let left = leftovers(idle, end);
-  while (left.length > 0 && performance.now() < endMs) {
-    await Bun.sleep(1000);
-    end = await readVitals(target);
-    left = leftovers(idle, end);
-  }
+  const { end, left } = await vitalsAfter(target, idle);
   const counted = samples.filter((sample) => sample.seconds >= seconds * (1 - FIT_SHARE));
   const perMinute = (bytesOf: (sample: SoakSample) => number): number =>
     slope(counted.map((sample) => ({ x: sample.seconds / 60, y: bytesOf(sample) / 1e6 })));
@@ -88,7 +100,14 @@ function leftovers(idle: Vitals, end: Vitals): string[] {
   };
   bound('files', FILES_SLACK);
   bound('threads', THREADS_SLACK);
-  for (const name of ['channels', 'halfOpen', 'circuits', 'cellsWaiting', 'handshakesWaiting'] as const) {
+  for (const name of [
+    'channels',
+    'halfOpen',
+    'circuits',
+    'cellsWaiting',
+    'handshakesWaiting',
+    'streams',
+  ] as const) {
     bound(name, 0);
   }
   bound('timers', 0);

@@ -21,6 +21,8 @@ export interface Vitals {
   readonly cellsWaiting: number;
   readonly handshakesWaiting: number;
   readonly timers: number;
+  /** Streams, of exits and directories. */
+  readonly streams: number;
   /** Counters that are not 0. */
   readonly counters: ReadonlyMap<string, number>;
 }
@@ -28,7 +30,7 @@ export interface Vitals {
 const DEADLINE_MS = 60_000;
 const POLL_MS = 20;
 const STATE =
-  /Worker \d+: (\d+) channels \((\d+) half open\), (\d+) circuits, (\d+) cells waiting, (\d+) handshakes waiting, .*?(\d+) timers/g;
+  /Worker \d+: (\d+) channels \((\d+) half open\), (\d+) circuits, (\d+) cells waiting, (\d+) handshakes waiting, .*?(\d+) timers, (\d+) streams/g;
 
 /** Read them now. Not twice at once for one process. @throws Error when it does not answer */
 export async function readVitals(watched: Watched): Promise<Vitals> {
@@ -48,11 +50,12 @@ export async function readVitals(watched: Watched): Promise<Vitals> {
     const [name, count] = entry.split(' ');
     counters.set(name!, Number(count));
   }
-  const sums = [0, 0, 0, 0, 0, 0];
+  const sums = [0, 0, 0, 0, 0, 0, 0];
   for (const match of said.matchAll(STATE)) {
     for (let i = 0; i < sums.length; i++) sums[i]! += Number(match[i + 1]);
   }
-  const [channels, halfOpen, circuits, cellsWaiting, handshakesWaiting, timers] = sums as [
+  const [channels, halfOpen, circuits, cellsWaiting, handshakesWaiting, timers, streams] = sums as [
+    number,
     number,
     number,
     number,
@@ -72,6 +75,7 @@ export async function readVitals(watched: Watched): Promise<Vitals> {
     cellsWaiting,
     handshakesWaiting,
     timers,
+    streams,
     counters,
   };
 }
