@@ -8,7 +8,6 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { warningsAgainst } from './c-tor-warnings.ts';
 import { findEntry, validAfterSec } from './consensus-entry.ts';
 import type { ControlPort } from './control-port.ts';
 import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
@@ -277,23 +276,10 @@ describe.skipIf(!needsCTor('test/net/conflux'))('a client with conflux', () => {
   );
 
   test('C tor warns of nothing that it would not warn of without ours', () => {
-    const ours = OURS.map((name) => net.node(name).marks());
-    const warnings = net.nodes.flatMap((node) =>
-      warningsAgainst(ours, node.log('tor').replace(BACK_AND_FORTH, '')).map(
-        (line) => `${node.plan.name}: ${line}`,
-      ),
-    );
-    expect(warnings).toEqual([]);
+    expect(net.warnings(OURS, (log) => log.replace(BACK_AND_FORTH, ''))).toEqual([]);
   });
 
   test('ours have no error, no bug and no dead worker in their logs', () => {
-    for (const name of OURS) {
-      const faults = net
-        .node(name)
-        .log()
-        .split('\n')
-        .filter((line) => / \[err\] |\bbug\b|died/i.test(line));
-      expect(faults).toEqual([]);
-    }
+    expect(net.faults(OURS)).toEqual([]);
   });
 });

@@ -9,9 +9,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { warningsAgainst } from './c-tor-warnings.ts';
 import { findEntry, validAfterSec } from './consensus-entry.ts';
-import type { ControlPort } from './control-port.ts';
 import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
 import { connectOver, download, expectedTransfer, PayloadServer, upload } from './socks.ts';
 
@@ -46,7 +44,6 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
   let net: Network;
   let server: PayloadServer;
   let server6: Server;
-  let client: ControlPort;
 
   beforeAll(async () => {
     server = new PayloadServer();
@@ -72,7 +69,6 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
       });
     });
     net.node('client').start();
-    client = await net.control('client');
     await net.usable('client', ['relay1', 'relay2', 'exit1', ...OURS], ['Running']);
   }, DEADLINE_MS);
 
@@ -82,21 +78,12 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
     await net?.stop();
   }, DEADLINE_MS);
 
-  /** Build a circuit, run something that opens streams to a port on it, and tear it down. */
-  async function over<T>(
+  /** Run something that opens streams to a port over a circuit of the client. */
+  const over = <T>(
     names: readonly string[],
     transfer: (socksPort: number) => Promise<T>,
     port = server.port,
-  ): Promise<T> {
-    const circuit = await client.buildCircuit(net.path(...names));
-    const detach = client.attachStreams(port, circuit);
-    try {
-      return await transfer(net.node('client').socksPort);
-    } finally {
-      detach();
-      await client.closeCircuit(circuit).catch(() => {});
-    }
-  }
+  ): Promise<T> => net.over('client', names, port, transfer);
 
   /** Run a transfer of so many bytes over an exit: how fast it was, and what it cost the exit. */
   async function timed(exit: string, bytes: number, run: () => Promise<unknown>): Promise<Cost> {
@@ -266,22 +253,11 @@ describe.skipIf(!needsCTor('test/net/exit'))('an exit in a network of C tors', (
   );
 
   test('C tor warns of nothing that it would not warn of without ours', () => {
-    const ours = OURS.map((name) => net.node(name).marks());
-    const warnings = net.nodes.flatMap((node) =>
-      warningsAgainst(ours, node.log('tor')).map((line) => `${node.plan.name}: ${line}`),
-    );
-    expect(warnings).toEqual([]);
+    expect(net.warnings(OURS)).toEqual([]);
   });
 
   test('ours have no error, no bug and no dead worker in their logs', () => {
-    for (const name of OURS) {
-      const faults = net
-        .node(name)
-        .log()
-        .split('\n')
-        .filter((line) => / \[err\] |\bbug\b|died/i.test(line));
-      expect(faults).toEqual([]);
-    }
+    expect(net.faults(OURS)).toEqual([]);
   });
 });
 

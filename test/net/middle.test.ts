@@ -7,7 +7,6 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
-import { warningsAgainst } from './c-tor-warnings.ts';
 import { findEntry, validAfterSec } from './consensus-entry.ts';
 import type { ControlPort } from './control-port.ts';
 import { Network, type NodePlan, needsCTor, waitUntil } from './network.ts';
@@ -57,17 +56,9 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
     await net?.stop();
   }, DEADLINE_MS);
 
-  /** Build a circuit, run something that opens one stream on it, and tear it down. */
-  async function over<T>(names: readonly string[], transfer: (socksPort: number) => Promise<T>): Promise<T> {
-    const circuit = await client.buildCircuit(net.path(...names));
-    const detach = client.attachStreams(server.port, circuit);
-    try {
-      return await transfer(net.node('client').socksPort);
-    } finally {
-      detach();
-      await client.closeCircuit(circuit).catch(() => {});
-    }
-  }
+  /** Run something that opens one stream over a circuit of the client. */
+  const over = <T>(names: readonly string[], transfer: (socksPort: number) => Promise<T>): Promise<T> =>
+    net.over('client', names, server.port, transfer);
 
   test(
     'ours have Fast, Running and Valid in the second consensus after their upload',
@@ -219,11 +210,7 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
   );
 
   test('C tor warns of nothing that it would not warn of without ours', () => {
-    const ours = OURS.map((name) => net.node(name).marks());
-    const warnings = net.nodes.flatMap((node) =>
-      warningsAgainst(ours, node.log('tor')).map((line) => `${node.plan.name}: ${line}`),
-    );
-    expect(warnings).toEqual([]);
+    expect(net.warnings(OURS)).toEqual([]);
   });
 
   test(
@@ -241,14 +228,7 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
   );
 
   test('ours have no error, no bug and no dead worker in their logs', () => {
-    for (const name of OURS) {
-      const faults = net
-        .node(name)
-        .log()
-        .split('\n')
-        .filter((line) => / \[err\] |\bbug\b|died/i.test(line));
-      expect(faults).toEqual([]);
-    }
+    expect(net.faults(OURS)).toEqual([]);
   });
 });
 

@@ -9,6 +9,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { warningsAgainst } from './c-tor-warnings.ts';
 import { ControlPort } from './control-port.ts';
 import { freePorts } from './free-ports.ts';
 import { NetworkNode, type NodePlan, waitUntil } from './network-node.ts';
@@ -133,6 +134,45 @@ export class Network {
   /** The fingerprints of these nodes, to lay a circuit. */
   path(...names: string[]): string[] {
     return names.map((name) => this.node(name).fingerprint()!);
+  }
+
+  /**
+   * Lay a circuit of a client over these relays, run something that opens streams to this port on it, and tear it
+   * down.
+   */
+  async over<T>(
+    client: string,
+    names: readonly string[],
+    port: number,
+    transfer: (socksPort: number) => Promise<T>,
+  ): Promise<T> {
+    const control = await this.control(client);
+    const circuit = await control.buildCircuit(this.path(...names));
+    const detach = control.attachStreams(port, circuit);
+    try {
+      return await transfer(this.node(client).socksPort);
+    } finally {
+      detach();
+      await control.closeCircuit(circuit).catch(() => {});
+    }
+  }
+
+  /** What the C tors warned of that they would not warn of without ours. `tidy` takes out of a log what may pass. */
+  warnings(ours: readonly string[], tidy: (log: string) => string = (log) => log): string[] {
+    const marks = ours.map((name) => this.node(name).marks());
+    return this.nodes.flatMap((node) =>
+      warningsAgainst(marks, tidy(node.log('tor'))).map((line) => `${node.plan.name}: ${line}`),
+    );
+  }
+
+  /** Lines in the logs of ours that tell of an error, a bug or a dead worker. */
+  faults(ours: readonly string[]): string[] {
+    return ours.flatMap((name) =>
+      this.node(name)
+        .log()
+        .split('\n')
+        .filter((line) => / \[err\] |\bbug\b|died/i.test(line)),
+    );
   }
 
   /**
