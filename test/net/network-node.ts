@@ -155,11 +155,15 @@ export class NetworkNode {
     const child = this.#process;
     if (child === null) return;
     child.kill('SIGINT');
+    // A C tor that was stopped while it still started may miss that; a second SIGINT ends it at once.
+    const again = setTimeout(() => {
+      if (this.software === 'tor') child.kill('SIGINT');
+    }, STOP_DEADLINE_MS / 2);
     await waitUntil(
       `end of ${this.plan.name}`,
       STOP_DEADLINE_MS,
       () => child.exitCode !== null || child.signalCode !== null,
-    );
+    ).finally(() => clearTimeout(again));
     this.#process = null;
   }
 
