@@ -164,7 +164,7 @@ export class SimWorker implements Actor {
       wallSec: () => 1_790_000_000,
       beginBatch: () => this.beginBatch(),
       soon: (task) => world.later(task),
-      dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }),
+      dial: world.dialFrom({ host: relay.host, port: 40_000 + worker }, () => this.alive),
       handshake: (config) => new StubHandshake(config),
       connect: relay.destinations.connectFor(() => this.beginBatch()),
       resolver: relay.destinations,

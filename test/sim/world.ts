@@ -83,9 +83,12 @@ export class World {
     return a;
   }
 
-  /** A dialler for `Links`: as `tls.dial`, over wires of this world. Port 1 is a black hole. */
+  /**
+   * A dialler for `Links`: as `tls.dial`, over wires of this world. Port 1 is a black hole. Who died before its dial
+   * was answered gets no connection.
+   */
   readonly dialFrom =
-    (remote: Endpoint) =>
+    (remote: Endpoint, isAlive: () => boolean = () => true) =>
     <L>(
       request: DialRequest<L>,
       events: LinkEvents<L>,
@@ -94,6 +97,7 @@ export class World {
     ): void => {
       if (request.port === 1) return;
       this.later(() => {
+        if (!isAlive()) return;
         const { link } = request;
         let wanted = false;
         const near = this.connect(request.host, request.port, remote, (wire) => {
