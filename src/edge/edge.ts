@@ -23,7 +23,7 @@ import type { ExitDesk } from './exit-desk.ts';
 import { ExitStream } from './exit-stream.ts';
 import { nameOf, ResolveEnd, resolvedError, resolvedOf } from './resolve-request.ts';
 import type { Stream } from './stream.ts';
-import { STREAM_DEFENCE_CLOSE, takeStreamToken } from './stream-dos.ts';
+import { takeStreamToken } from './stream-dos.ts';
 import type { StreamEnd, StreamWaker } from './stream-end.ts';
 import type { StreamSet } from './stream-set.ts';
 import { StreamTable } from './stream-table.ts';
@@ -207,14 +207,6 @@ export class StreamEdge implements Edge, StreamMemory {
     plane.counters.add(Counter.streams_resolved, 1);
     asker.streams.hasExited = true;
     if (!takeStreamToken(plane, asker)) {
-      if (plane.options.dos.streamDefence === STREAM_DEFENCE_CLOSE) {
-        throw new Violation(
-          'circuit',
-          DestroyReason.RESOURCELIMIT,
-          'dos_stream_circuits_closed',
-          'too many streams',
-        );
-      }
       plane.counters.add(Counter.dos_stream_refused, 1);
       asker.streams.carrier.send(RelayCommand.RESOLVED, streamId, resolvedError(true));
       return;

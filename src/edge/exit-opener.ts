@@ -7,7 +7,7 @@
  * @source tor-spec "Opening streams and transferring data"; C tor 0.4.9 connection_edge.c, dns.c
  */
 import { printIp } from '../bytes/address.ts';
-import { DestroyReason, EndReason } from '../cell/reason.ts';
+import { EndReason } from '../cell/reason.ts';
 import { RelayCommand } from '../cell/relay-message.ts';
 import {
   type Begin,
@@ -19,7 +19,7 @@ import {
 } from '../cell/stream-message.ts';
 import { Fifo } from '../circuit/fifo.ts';
 import type { CircuitPlane } from '../circuit/plane.ts';
-import { Malformed, Violation } from '../fault.ts';
+import { Malformed } from '../fault.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import type { Asker } from './asker.ts';
 import type { ExitPlane } from './exit-plane.ts';
@@ -28,7 +28,7 @@ import type { Connect } from './exit-socket.ts';
 import { type ConnectDeadline, ExitStream, type ExitWaker } from './exit-stream.ts';
 import { LITERAL_TTL_SEC, type NameAnswer, type NameResolver, type Wanted } from './resolver.ts';
 import type { Stream } from './stream.ts';
-import { STREAM_DEFENCE_CLOSE, takeStreamToken } from './stream-dos.ts';
+import { takeStreamToken } from './stream-dos.ts';
 import type { StreamTable } from './stream-table.ts';
 
 /** How long a connection may take to be made. */
@@ -120,7 +120,6 @@ export class ExitOpener {
       return this.refuse(asker, streamId, EndReason.HIBERNATING, Counter.stream_hibernating_refused);
     }
     if (!takeStreamToken(plane, asker)) {
-      if (plane.options.dos.streamDefence === STREAM_DEFENCE_CLOSE) throw tooManyStreams();
       return this.refuse(asker, streamId, EndReason.MISC, Counter.dos_stream_refused);
     }
     return begin;
@@ -225,13 +224,4 @@ export class ExitOpener {
       if (first.stream?.giveUp(EndReason.TIMEOUT)) this.plane.counters.add(Counter.stream_connect_timeout, 1);
     }
   }
-}
-
-function tooManyStreams(): Violation {
-  return new Violation(
-    'circuit',
-    DestroyReason.RESOURCELIMIT,
-    'dos_stream_circuits_closed',
-    'too many streams',
-  );
 }

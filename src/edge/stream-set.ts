@@ -20,8 +20,10 @@ export class StreamSet {
   /** A stream that was no directory stream has been asked for. */
   hasExited = false;
   private readonly byId = new Map<number, Stream>();
-  private readonly ready: Stream[] = [];
+  private ready: Stream[] = [];
   private readyFrom = 0;
+  /** Streams in the line that are not here any more. */
+  private readyGone = 0;
   /** The stream that was found last: bulk finds it again and again. */
   private last: Stream | null = null;
 
@@ -59,6 +61,14 @@ export class StreamSet {
   remove(stream: Stream): void {
     this.byId.delete(stream.id);
     if (this.last === stream) this.last = null;
+    // One that stands in line stays there, but not for ever: a client that takes nothing may end ever new ones.
+    if (stream.isReady && ++this.readyGone * 2 > this.readyCount) this.thinReady();
+  }
+
+  private thinReady(): void {
+    this.ready = this.ready.slice(this.readyFrom).filter((stream) => !stream.isGone);
+    this.readyFrom = 0;
+    this.readyGone = 0;
   }
 
   /** Go on at the end of the line. */
@@ -72,6 +82,7 @@ export class StreamSet {
     if (this.readyFrom === this.ready.length) return null;
     const stream = this.ready[this.readyFrom++]!;
     stream.isReady = false;
+    if (stream.isGone) this.readyGone--;
     // Amortised: each entry is moved at most once more.
     if (this.readyFrom * 2 >= this.ready.length) {
       this.ready.splice(0, this.readyFrom);
@@ -86,6 +97,7 @@ export class StreamSet {
     this.byId.clear();
     this.ready.length = 0;
     this.readyFrom = 0;
+    this.readyGone = 0;
     this.last = null;
     return all;
   }

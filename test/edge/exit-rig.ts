@@ -37,6 +37,11 @@ const ANY6: AddressRule = { accept: true, host: filled(16, 0), bits: 0, portMin:
 /** Accepts everything. */
 export const ACCEPT_ALL: readonly AddressRule[] = [ANY4, ANY6];
 
+/** Bytes that tell their place. */
+export function counted(length: number): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length }, (_, i) => (i * 7) ^ (i >> 8));
+}
+
 export interface ExitRigOptions {
   readonly options?: Partial<WorkerOptions>;
   readonly exit?: Partial<WorkerOptions['exit']>;

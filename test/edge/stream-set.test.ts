@@ -36,3 +36,29 @@ test('stand in line in their order, however many', () => {
   for (let id = 2; id <= 500; id += 2) expect(set.shiftReady()!.id).toBe(id);
   expect(set.shiftReady()).toBeNull();
 });
+
+test('that are gone do not stay in line, whether anyone is served or not', () => {
+  const set = new StreamSet(CARRIER, true);
+  const kept = fake(1);
+  set.add(kept);
+  set.pushReady(kept);
+  for (let id = 2; id <= 5000; id++) {
+    const stream = fake(id);
+    set.add(stream);
+    set.pushReady(stream);
+    stream.isGone = true;
+    set.remove(stream);
+    expect(set.readyCount).toBeLessThanOrEqual(3);
+  }
+  expect(set.shiftReady()).toBe(kept);
+  // One that left while it was the only one, and one behind those that were taken out of the line.
+  const [gone, next] = [fake(6001), fake(6002)];
+  for (const stream of [gone, next]) {
+    set.add(stream);
+    set.pushReady(stream);
+  }
+  gone.isGone = true;
+  set.remove(gone);
+  const served = [set.shiftReady(), set.shiftReady(), set.shiftReady()];
+  expect(served.filter((stream) => stream !== null && !stream.isGone)).toEqual([next]);
+});
