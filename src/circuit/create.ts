@@ -229,8 +229,8 @@ export interface AnsweredExtensions {
 /**
  * Answer a client's handshake extensions, or null to refuse the circuit.
  * The first extension of a type counts, unknown ones are ignored. Congestion control is answered with our SENDME
- * increment, unless the consensus does without. The only capability that C tor knows to be asked for is Relay=6 (CGO): who asks for a capability that
- * we do not have is refused, as C tor refuses the ones that it does not have.
+ * increment, unless the consensus does without. The only capability that C tor knows to be asked for is Relay=6 (CGO):
+ * who asks for a capability that we do not have is refused, as C tor refuses the ones that it does not have.
  * @throws Malformed
  */
 export function answerExtensions(message: Uint8Array, sendmeInc: number): AnsweredExtensions | null {

@@ -126,6 +126,7 @@ export class Oom {
     slab.hasGrown = false;
     this.ledger.set(Memory.cells, slab.heldBytes + slab.columnBytes);
     this.ledger.set(Memory.streams, plane.streamMemory.heldBytes);
+    this.ledger.set(Memory.compression, plane.streamMemory.directoryBytes);
     this.ledger.set(Memory.conflux, plane.conflux.heldBytes);
     const idle = this.staging.idleBytes + this.carries.idleBytes + plane.streamMemory.idleBytes;
     this.ledger.setSpare(slab.spareSlots * slab.slotBytes + idle);

@@ -70,6 +70,8 @@ export interface StreamMemory {
   /** Bytes of all of them, with buffers kept for later, and the part that is only kept. */
   readonly heldBytes: number;
   readonly idleBytes: number;
+  /** Bytes of directory requests and answers, which are none of those. */
+  readonly directoryBytes: number;
   /** Bytes that the streams of a circuit hold, and since when the oldest of them waits (plus infinity: none does). */
   heldBytesOf(row: number): number;
   heldSinceMs(row: number): number;
@@ -88,8 +90,8 @@ export interface DialTarget {
 }
 
 /**
- * Opens a channel because a circuit of `asker` (null: one of our own) wants it: set by the worker. Returns it at once, still dialling, or null
- * when it cannot even be tried.
+ * Opens a channel because a circuit of `asker` (null: one of our own) wants it: set by the worker. Returns it at once,
+ * still dialling, or null when it cannot even be tried.
  */
 export type Dial = (target: DialTarget, rosterHandle: number, asker: Channel | null) => Channel | null;
 

@@ -33,6 +33,8 @@ const OLD_GENERATIONS_MOST = 4;
 export interface DirectorySurroundings {
   /** Seconds since 1970. */
   readonly wallSec: () => number;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
   readonly count: (counter: number, by: number) => void;
   readonly ownAddresses: () => readonly Uint8Array[];
   /** Whether the bandwidth limits leave no room for so many bytes to this address. */
@@ -90,6 +92,11 @@ export class Reply {
 
   get isDone(): boolean {
     return this.headDone === this.head.length && this.body === null;
+  }
+
+  /** Bytes of its own that the body holds. */
+  get heldBytes(): number {
+    return this.body?.heldBytes ?? 0;
   }
 
   /** Copy at most `max` bytes into `bytes` at `at`. Returns how many; 0 when none are ready, or at the end. */
@@ -155,6 +162,8 @@ export class Reply {
 export class DirectoryService {
   /** Bytes that answers under way hold beside the shelf. */
   bodyBytes = 0;
+  /** Bytes of those who ask: what came of requests, and what it takes to ask. */
+  askerBytes = 0;
   private readonly around: DirectorySurroundings;
   private readonly pool = new CompressorPool(COMPRESSORS_MOST);
   private readonly living = new Map<number, LivingGeneration>();
@@ -178,9 +187,13 @@ export class DirectoryService {
     return this.newest.shelf;
   }
 
-  /** Bytes of our own that answers hold. */
+  /** Bytes of our own that requests and answers hold. */
   get heldBytes(): number {
-    return this.bodyBytes + this.pool.heldBytes;
+    return this.askerBytes + this.bodyBytes + this.pool.heldBytes;
+  }
+
+  get nowMs(): number {
+    return this.around.nowMs();
   }
 
   setOptions(options: DirectoryOptions): void {

@@ -16,6 +16,8 @@ import type { StreamEnd, StreamWaker } from './stream-end.ts';
 
 /** What a client may send behind its request. */
 const SURPLUS_BYTES_MAX = 10 * 2 ** 20;
+/** About what a stream takes beside the bytes of its request and answer: there may be many that ask nothing. */
+const STREAM_BYTES = 1024;
 
 /** What gathers a request and gives its answer's bytes, on a stream or on a connection. */
 export class DirectoryStream implements StreamEnd, Asker {
@@ -30,6 +32,9 @@ export class DirectoryStream implements StreamEnd, Asker {
   private reason = 0;
   private bytesRead = 0;
   private bytesWritten = 0;
+  /** What the service was told that we hold; since when nothing of it went. */
+  private toldBytes = 0;
+  private sinceMs: number;
 
   /** @param isTunnelled false for a connection of the DirPort */
   constructor(
@@ -44,6 +49,8 @@ export class DirectoryStream implements StreamEnd, Asker {
     this.host = clientHost;
     this.isTunnelled = isTunnelled;
     this.isAnonymous = isTunnelled && prevIsRelay;
+    this.sinceMs = service.nowMs;
+    this.tellBytes();
   }
 
   get endReason(): number {
@@ -52,6 +59,21 @@ export class DirectoryStream implements StreamEnd, Asker {
 
   get heldBytes(): number {
     return this.reader?.heldBytes ?? 0;
+  }
+
+  get storedBytes(): number {
+    return this.toldBytes + (this.reply?.heldBytes ?? 0);
+  }
+
+  get waitsSinceMs(): number {
+    return this.reason === 0 ? this.sinceMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Let the service know what we hold beside the answer. */
+  private tellBytes(): void {
+    const bytes = this.reason === 0 ? STREAM_BYTES + this.heldBytes : 0;
+    this.service.askerBytes += bytes - this.toldBytes;
+    this.toldBytes = bytes;
   }
 
   take(data: Uint8Array): void {
@@ -64,8 +86,9 @@ export class DirectoryStream implements StreamEnd, Asker {
     }
     try {
       const received = this.reader.push(data);
+      if (received !== null) this.reader = null;
+      this.tellBytes();
       if (received === null) return;
-      this.reader = null;
       this.reply = this.service.answer(parseDirectoryRequest(received.head), received.head, this);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
@@ -87,6 +110,7 @@ export class DirectoryStream implements StreamEnd, Asker {
     this.reason = reason;
     this.reply?.close();
     this.reply = null;
+    this.tellBytes();
   }
 
   pull(bytes: Uint8Array, at: number, max: number): number {
@@ -94,6 +118,7 @@ export class DirectoryStream implements StreamEnd, Asker {
     if (reply === null) return 0;
     const copied = reply.pull(bytes, at, max);
     this.bytesWritten += copied;
+    if (copied > 0) this.sinceMs = this.service.nowMs;
     if (reply.isDone) this.end(reply.isAbandoned ? EndReason.RESOURCELIMIT : EndReason.DONE);
     return copied;
   }

@@ -46,6 +46,8 @@ export class StreamEdge implements Edge, StreamMemory {
   readonly table: StreamTable;
   /** Answers BEGIN_DIR; null while we are no directory. */
   directory: DirectoryFactory | null = null;
+  /** What directory streams hold, all together; set once. */
+  directoryMemory: { readonly heldBytes: number } = { heldBytes: 0 };
   private readonly plane: CircuitPlane;
   readonly desk: ExitDesk;
   private readonly conflux: ConfluxEdge;
@@ -256,11 +258,15 @@ export class StreamEdge implements Edge, StreamMemory {
     return this.desk.buffers.idleBytes;
   }
 
+  get directoryBytes(): number {
+    return this.directoryMemory.heldBytes;
+  }
+
   heldBytesOf(row: number): number {
     if (this.hasNothing(row)) return 0;
     const home = this.plane.conflux.mainSetOf(row);
     let bytes = home === null ? 0 : home.set.heldBytes;
-    for (const { end } of this.streamsOf(row, home)) bytes += storedBytes(end);
+    for (const { end } of this.streamsOf(row, home)) bytes += end.storedBytes;
     return bytes;
   }
 
@@ -293,9 +299,7 @@ export class StreamEdge implements Edge, StreamMemory {
     if (this.hasNothing(row)) return Number.POSITIVE_INFINITY;
     const home = this.plane.conflux.mainSetOf(row);
     let oldest = home === null ? Number.POSITIVE_INFINITY : home.set.waitingSinceMs;
-    for (const { end } of this.streamsOf(row, home)) {
-      if (end instanceof ExitStream) oldest = Math.min(oldest, end.waitsSinceMs);
-    }
+    for (const { end } of this.streamsOf(row, home)) oldest = Math.min(oldest, end.waitsSinceMs);
     return oldest;
   }
 
@@ -308,9 +312,4 @@ export class StreamEdge implements Edge, StreamMemory {
     for (const end of this.ends) if (end !== null) yield end.streams;
     yield* this.conflux.sets();
   }
-}
-
-/** Bytes that the end of a stream holds, in both directions. */
-function storedBytes(end: StreamEnd): number {
-  return end instanceof ExitStream ? end.storedBytes : end.heldBytes;
 }

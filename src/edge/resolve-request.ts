@@ -39,6 +39,8 @@ export function resolvedError(transient: boolean): Uint8Array {
 export class ResolveEnd implements StreamEnd {
   readonly endReason = 0;
   readonly heldBytes = 0;
+  readonly storedBytes = 0;
+  readonly waitsSinceMs = Number.POSITIVE_INFINITY;
   cancel: (() => void) | null = null;
   private readonly stream: Stream;
 

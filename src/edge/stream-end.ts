@@ -13,8 +13,11 @@ export interface StreamEnd {
   pull(bytes: Uint8Array, at: number, max: number): number;
   /** Once nothing more will come by `pull`: the reason of the END to send. 0 while it goes on. */
   readonly endReason: number;
-  /** Bytes given by `take` that are not passed on yet (for XOFF and the memory ledger). */
+  /** Bytes given by `take` that are not passed on yet (for XOFF). */
   readonly heldBytes: number;
+  /** Bytes that it holds in both directions, and since when it has got rid of none; plus infinity: it holds none. */
+  readonly storedBytes: number;
+  readonly waitsSinceMs: number;
   /** The stream is gone: let go of everything. */
   close(): void;
 }

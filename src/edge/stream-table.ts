@@ -369,5 +369,7 @@ const NO_END: StreamEnd = {
   pull: () => 0,
   endReason: 0,
   heldBytes: 0,
+  storedBytes: 0,
+  waitsSinceMs: Number.POSITIVE_INFINITY,
   close() {},
 };

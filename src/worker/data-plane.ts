@@ -211,10 +211,12 @@ export class DataPlane {
     const { plane } = this;
     const { connect, resolver, bandwidth } = this.config;
     const sockets = () => this.links.sockets;
-    return new StreamEdge(
+    const edge = new StreamEdge(
       plane,
       (table) => new ExitDesk(plane, table, { connect, resolver, bandwidth, sockets }),
     );
+    edge.directoryMemory = this.directory;
+    return edge;
   }
 
   /** Answer directory requests, or not, as options say. */
@@ -227,6 +229,7 @@ export class DataPlane {
     return new DirectoryService(
       {
         wallSec: config.wallSec,
+        nowMs: () => plane.nowMs,
         count: (counter, by) => config.counters.add(counter, by),
         ownAddresses: () => plane.options.ownAddresses,
         isBusy: (bytes, host) =>
@@ -278,6 +281,7 @@ export class DataPlane {
       streamMemory: {
         heldBytes: 0,
         idleBytes: 0,
+        directoryBytes: 0,
         heldBytesOf: () => 0,
         heldSinceMs: () => 0,
         dropOf: () => 0,
@@ -334,7 +338,6 @@ export class DataPlane {
     memory.set(Memory.carries, this.carries.heldBytes);
     memory.set(Memory.handshakes, this.links.halfOpenBytes);
     memory.set(Memory.onions, plane.onionQueue.heldBytes);
-    memory.set(Memory.compression, this.directory.heldBytes);
     let rings = 0;
     let extendsBytes = plane.table.pendingBytes;
     for (const port of plane.ports) {

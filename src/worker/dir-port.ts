@@ -78,13 +78,6 @@ export class DirPort {
     return this.peers.size;
   }
 
-  /** Bytes that are held for connections, beside their answers. */
-  get heldBytes(): number {
-    let sum = 0;
-    for (const { stream, piece } of this.peers) sum += stream.heldBytes + piece.length;
-    return sum;
-  }
-
   setOptions(options: WorkerOptions): void {
     const { policy } = options.directory;
     if (policy !== this.options.directory.policy) this.policy = new ExitPolicy(policy);
@@ -163,6 +156,7 @@ export class DirPort {
       retry: null,
     };
     this.peers.add(peer);
+    service.askerBytes += PIECE_BYTES;
     return peer;
   }
 
@@ -224,6 +218,7 @@ export class DirPort {
     if (!this.peers.delete(peer)) return;
     if (peer.retry !== null) clearTimeout(peer.retry);
     peer.stream.close();
+    this.around.service.askerBytes -= PIECE_BYTES;
     const own = this.byAddress.get(peer.key)! - 1;
     if (own > 0) this.byAddress.set(peer.key, own);
     else this.byAddress.delete(peer.key);

@@ -27,6 +27,7 @@ export class DirectoryDesk {
   readonly counted = new Map<CounterName, number>();
   readonly oldest: number[] = [];
   nowSec = VALID_AFTER_SEC + 60;
+  nowMs = 1000;
   ownAddresses: Uint8Array[] = [];
   isBusy: DirectorySurroundings['isBusy'] = () => false;
 
@@ -34,6 +35,7 @@ export class DirectoryDesk {
     this.service = new DirectoryService(
       {
         wallSec: () => this.nowSec,
+        nowMs: () => this.nowMs,
         count: (counter, by) => {
           const name = COUNTER_NAMES[counter]!;
           this.counted.set(name, this.count(name) + by);

@@ -119,6 +119,28 @@ test('cut off anywhere, a request leaves nothing behind', () => {
   expect(one.service.heldBytes).toBe(0);
 });
 
+test('what a stream holds is counted from the beginning on, and how long it has waited', () => {
+  const one = desk();
+  const stream = one.open();
+  const idle = one.service.heldBytes;
+  expect([idle > 0, stream.end.storedBytes, stream.end.waitsSinceMs]).toEqual([true, idle, 1000]);
+  one.nowMs = 2000;
+  stream.end.take(Buffer.alloc(40_000, 0x41));
+  expect(one.service.heldBytes).toBeGreaterThanOrEqual(idle + 40_000);
+  expect([stream.end.storedBytes, stream.end.waitsSinceMs]).toEqual([one.service.heldBytes, 1000]);
+  stream.end.close();
+  expect([one.service.heldBytes, stream.end.storedBytes]).toEqual([0, 0]);
+  expect(stream.end.waitsSinceMs).toBe(Number.POSITIVE_INFINITY);
+  const answered = one.open();
+  answered.end.take(Buffer.from(REQUEST.replace('\r\n', '\r\nAccept-Encoding: x-zstd\r\n')));
+  expect(answered.end.storedBytes).toBeGreaterThan(idle);
+  one.nowMs = 3000;
+  answered.pull(100);
+  expect(answered.end.waitsSinceMs).toBe(3000);
+  answered.end.close();
+  expect(one.service.heldBytes).toBe(0);
+});
+
 test('the factory makes streams that know who asks', async () => {
   const one = desk();
   const make = directoryFactory(one.service);

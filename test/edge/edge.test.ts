@@ -230,6 +230,8 @@ describe('BEGIN_DIR', () => {
             return ended;
           },
           heldBytes: 0,
+          storedBytes: 0,
+          waitsSinceMs: Number.POSITIVE_INFINITY,
           close: () => closed++,
         };
       };
@@ -260,6 +262,8 @@ describe('BEGIN_DIR', () => {
       },
       endReason: 0,
       heldBytes: 0,
+      storedBytes: 0,
+      waitsSinceMs: Number.POSITIVE_INFINITY,
       close() {},
     });
     rig.say(RelayCommand.BEGIN_DIR, 10);

@@ -92,3 +92,25 @@ test('when memory runs out, the circuit goes whose streams have held bytes for l
   expect(rig.edge.table.count).toBe(1);
   expect(memory.filled()).toBeLessThan(5_400_000);
 });
+
+test('so does one whose directory streams ask and never come to an end', () => {
+  const directory = { isCache: true, isBridge: false, frontPage: null, policy: [] };
+  const rig = new ExitRig({ options: { directory, maxMemInQueues: 6_000_000 } });
+  const newer = rig.open(CIRC_ID + 1, true);
+  const { memory } = rig.relay;
+  const ask = (circuit: ClientCircuit, streams: number): void => {
+    for (let id = 1; id <= streams; id++) {
+      circuit.say(RelayCommand.BEGIN_DIR, id);
+      for (let i = 0; i < 90; i++) circuit.say(RelayCommand.DATA, id, filled(RELAY_DATA_MAX, 0x41));
+      rig.settle();
+    }
+  };
+  ask(rig.circuit, 40);
+  expect(memory.kind(Memory.compression)).toBeGreaterThan(40 * 90 * RELAY_DATA_MAX);
+  rig.pass(1000);
+  ask(newer, 90);
+  rig.pass(500);
+  expect(rig.count('circuit_memory_killed')).toBeGreaterThan(0);
+  expect(rig.count('oom_stream_bytes')).toBeGreaterThan(40 * 90 * RELAY_DATA_MAX);
+  expect(memory.filled()).toBeLessThan(6_000_000);
+});

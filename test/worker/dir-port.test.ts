@@ -25,6 +25,7 @@ let port = 0;
 let board: Scoreboard;
 let bandwidth: Bandwidth;
 let dirPort: DirPort;
+let service: DirectoryService;
 let undo: (() => void)[] = [];
 
 beforeEach(() => {
@@ -46,9 +47,10 @@ function open(options: WorkerOptions): void {
     .put('certificate', keyOf(1, 40), 'a certificate\n')
     .put('serverByIdentity', keyOf(1, 20), LONG)
     .block();
-  const service = new DirectoryService(
+  service = new DirectoryService(
     {
       wallSec: () => VALID_AFTER_SEC,
+      nowMs: () => nowMs,
       count: (counter, by) => board.add(counter, by),
       ownAddresses: () => [],
       isBusy: (bytes) => bandwidth.level(1) < bytes,
@@ -111,7 +113,7 @@ test('requests are answered and the connection closed, and all bytes are counted
     request.length,
     bytes.length,
   ]);
-  expect(dirPort.heldBytes).toBe(0);
+  expect(service.heldBytes).toBe(0);
 });
 
 test('long answers come whole, as they are and compressed', async () => {
@@ -152,7 +154,7 @@ test('a connection that is dropped leaves nothing behind', async () => {
   await until(() => dirPort.count === 1);
   socket.destroy();
   await until(() => dirPort.count === 0);
-  expect(dirPort.heldBytes).toBe(0);
+  expect(service.heldBytes).toBe(0);
 });
 
 describe('who may connect', () => {
