@@ -6,6 +6,7 @@
  * carry buffer of one cell. Variable-length cells mean nothing on an open channel: their header decides, and their
  * body is skipped, however long, without being kept.
  */
+import { giveBack } from '../bytes/chunk.ts';
 import { CELL_BYTES, getCircId, getCommand, VARIABLE_HEADER_BYTES } from '../cell/cell.ts';
 import { isVariableLength } from '../cell/command.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -31,10 +32,11 @@ export class Framer {
     this.carries = carries;
   }
 
-  /** Take a chunk that the caller gives away. */
+  /** Take a chunk that the caller gives away: its memory may be given back. */
   feed(channel: Channel, chunk: Uint8Array): void {
     this.cut(channel, chunk);
     this.receiver.onChunkEnd();
+    giveBack(chunk);
   }
 
   private cut(channel: Channel, chunk: Uint8Array): void {

@@ -101,12 +101,12 @@ function guarded<S, X>(handler: (socket: S, argument: X) => void): (socket: S, a
 function handlersFor<L>(events: LinkEvents<L>) {
   type S = Socket<SocketState<L>>;
   return {
+    // Not a Buffer, whose `slice` would copy nothing.
+    binaryType: 'uint8array' as const,
     handshake: guarded((socket: S, success: boolean): void => secured(socket, success, events)),
     data: guarded((socket: S, chunk: Uint8Array): void => {
       const { link } = socket.data;
-      if (link === null) return;
-      // Bun hands out a Buffer, whose `slice` would copy nothing.
-      events.onData(link, new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
+      if (link !== null) events.onData(link, chunk);
     }),
     drain: guarded((socket: S): void => {
       const { link, unsent } = socket.data;

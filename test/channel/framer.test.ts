@@ -1,5 +1,6 @@
 /** Chunks to cells: whatever way a stream is cut, the same cells come out. */
 import { describe, expect, test } from 'bun:test';
+import { GIVE_BACK_BYTES } from '../../src/bytes/chunk.ts';
 import { buildCell, buildVariableCell, CELL_BYTES } from '../../src/cell/cell.ts';
 import { Command } from '../../src/cell/command.ts';
 import { BufferPool } from '../../src/channel/buffer-pool.ts';
@@ -120,4 +121,20 @@ test('the end of each buffer is told after its last cell, also of a carried one'
   framer.feed(channel, stream.slice(CELL_BYTES + 100));
   // The cell that was cut in two lay in a buffer of its own.
   expect([seen.length, ended]).toEqual([3, [1, 2, 3]]);
+});
+
+test('the memory of a long chunk is given back once all its cells are served, also of a last one that is cut', () => {
+  const { framer, channel, seen } = setup();
+  const cells = Math.ceil(GIVE_BACK_BYTES / CELL_BYTES) + 1;
+  const stream = new Uint8Array(cells * CELL_BYTES);
+  for (let i = 0; i < cells; i++) {
+    stream.set(buildCell(i + 1, Command.RELAY, new Uint8Array(509).fill(i & 127)), i * CELL_BYTES);
+  }
+  const chunk = stream.slice(0, stream.length - 100);
+  framer.feed(channel, chunk);
+  expect(chunk.length).toBe(0);
+  framer.feed(channel, stream.slice(stream.length - 100));
+  expect(seen.map(({ circId, last }) => [circId, last])).toEqual(
+    Array.from({ length: cells }, (_, i) => [i + 1, i & 127]),
+  );
 });
