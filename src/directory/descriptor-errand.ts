@@ -12,6 +12,7 @@ import { log, logRateLimited } from '../log.ts';
 import type { DirectoryAuthority } from './authority.ts';
 import { summariseProblems } from './certificate-store.ts';
 import { DigestMap } from './digest-map.ts';
+import type { TakenDocuments } from './document-intake.ts';
 import { ask, type ErrandTools, LOOK_MS, makeBackoff, type Outcome, refusalOf } from './errand.ts';
 import type { DirectoryReply, PendingExchange } from './http-exchange.ts';
 import type { Backoff, CancelTimer } from './timing.ts';
@@ -60,14 +61,6 @@ export const EXTRA_INFOS: DescriptorKindRules = {
   batchMax: 96,
   print: encodeHex,
 };
-
-/** What became of an answer. */
-export interface TakenDocuments {
-  readonly added: number;
-  readonly bad: readonly Uint8Array[];
-  readonly unwanted: number;
-  readonly problems: readonly string[];
-}
 
 /** Where the documents of a kind are wanted. */
 export interface DescriptorShelf {

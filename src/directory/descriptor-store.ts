@@ -8,9 +8,8 @@
  *
  * @source dir-spec "Downloading server descriptors"; C tor's routerlist.c for which are kept, and for the files
  */
-import { Malformed } from '../fault.ts';
 import { log } from '../log.ts';
-import { annotatedRanges, printDownloaded } from '../netdoc/annotated.ts';
+import { printDownloaded } from '../netdoc/annotated.ts';
 import type { Consensus } from '../netdoc/consensus.ts';
 import {
   parseServerDescriptor,
@@ -20,6 +19,7 @@ import {
 import { signedPartSha1 } from '../netdoc/signature.ts';
 import { summariseProblems } from './certificate-store.ts';
 import { DigestMap } from './digest-map.ts';
+import { type Intake, readStored, type TakenDocuments, takeAnswer } from './document-intake.ts';
 import { isDescriptorFileGrown, JournaledFile } from './journaled-file.ts';
 
 /** A current descriptor that no consensus lists becomes an old one after this, and an old one goes after that. */
@@ -48,15 +48,6 @@ interface Held extends HeldDescriptor {
   readonly annotations: Uint8Array;
   /** valid-until of the last consensus that listed it; wall clock, seconds. */
   listedUntilSec: number;
-}
-
-/** What became of documents that came. */
-export interface AddedDescriptors {
-  readonly added: number;
-  /** Digests of what does not parse or is not to be believed: no use asking for them again. */
-  readonly bad: readonly Uint8Array[];
-  readonly unwanted: number;
-  readonly problems: readonly string[];
 }
 
 /** Server descriptors by digest and by relay. */
@@ -123,22 +114,9 @@ export class DescriptorStore {
 
   /** Read the files, with a pause after every few documents. */
   *loadPieces(nowSec: number): Generator<undefined> {
-    const { main, journal } = this.#file.read();
-    const problems: string[] = [];
-    let count = 0;
-    for (const bytes of [main, journal]) {
-      for (const { start, end, annotations } of annotatedRanges(bytes, 'router')) {
-        const text = [...annotations]
-          .map(([name, value]) => `@${name} ${value}\n`.replace(' \n', '\n'))
-          .join('');
-        const outcome = this.#read(bytes.subarray(start, end), nowSec, false);
-        if ('why' in outcome) problems.push(outcome.why);
-        else this.#put(outcome, Buffer.from(text, 'latin1'));
-        if (++count % PIECE === 0) yield;
-      }
-    }
+    const problems = yield* readStored(this.#file, this.#intake(nowSec, null));
     if (problems.length > 0) log.info('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
-    if (journal.length > 0) this.#tidy(true);
+    if (this.#file.sizes.journal > 0) this.#tidy(true);
     if (this.#byDigest.size > 0) this.#onChange();
   }
 
@@ -153,29 +131,14 @@ export class DescriptorStore {
     isWanted: (digest: Uint8Array) => boolean,
     source: string,
     nowSec: number,
-  ): AddedDescriptors {
+  ): TakenDocuments {
     const annotations = Buffer.from(printDownloaded(nowSec, source));
-    const bad: Uint8Array[] = [];
-    const problems: string[] = [];
-    const chunks: Uint8Array[] = [];
-    let [added, unwanted] = [0, 0];
-    for (const { start, end } of annotatedRanges(bytes, 'router')) {
-      const outcome = this.#read(bytes.subarray(start, end), nowSec, true);
-      if ('why' in outcome) {
-        problems.push(outcome.why);
-        if (outcome.digest !== null) bad.push(outcome.digest);
-      } else if (!isWanted(outcome.digestSha1)) unwanted++;
-      else if (this.#put(outcome, annotations)) {
-        chunks.push(annotations, outcome.document);
-        added++;
-      }
-    }
-    this.#file.append(chunks);
-    if (added > 0) {
+    const taken = takeAnswer(bytes, isWanted, this.#file, this.#intake(nowSec, annotations));
+    if (taken.added > 0) {
       this.#tidy(false);
       this.#onChange();
     }
-    return { added, bad, unwanted, problems };
+    return taken;
   }
 
   /** Go by a new ns consensus: what it lists is current; what has been unlisted for long goes. */
@@ -212,37 +175,37 @@ export class DescriptorStore {
     return row >= 0 && Buffer.compare(routers!.digest(row), descriptor.digest) === 0;
   }
 
-  /** Parse a descriptor and decide whether to believe it. */
-  #read(
-    document: Uint8Array,
-    nowSec: number,
-    isFromWire: boolean,
-  ): ServerDescriptor | { readonly why: string; readonly digest: Uint8Array | null } {
-    try {
-      const descriptor = parseServerDescriptor(document);
-      const { rsaId, digestSha1 } = descriptor;
-      if (isFromWire || !this.#isListed({ rsaId, digest: digestSha1 })) {
-        verifyServerDescriptor(descriptor, nowSec);
-      }
-      return descriptor;
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      return { why: error.message, digest: signedPartSha1(document) };
-    }
+  /** @param downloaded - annotations of what comes over the wire; null: what comes from disk has its own */
+  #intake(nowSec: number, downloaded: Uint8Array | null): Intake<ServerDescriptor> {
+    return {
+      keyword: 'router',
+      piece: PIECE,
+      read: (document) => {
+        const descriptor = parseServerDescriptor(document);
+        const { rsaId, digestSha1 } = descriptor;
+        if (downloaded !== null || !this.#isListed({ rsaId, digest: digestSha1 })) {
+          verifyServerDescriptor(descriptor, nowSec);
+        }
+        return descriptor;
+      },
+      digestOf: ({ digestSha1 }) => digestSha1,
+      badDigestOf: signedPartSha1,
+      put: (descriptor, annotations) => this.#put(descriptor, downloaded ?? printAnnotations(annotations)),
+    };
   }
 
-  /** @returns false when it is held already */
-  #put(descriptor: ServerDescriptor, annotations: Uint8Array): boolean {
+  /** @returns what the file gets; null when it is held already */
+  #put(descriptor: ServerDescriptor, annotations: Uint8Array): readonly Uint8Array[] | null {
     const { digestSha1: digest, rsaId, publishedSec } = descriptor;
-    if (this.#byDigest.has(digest)) return false;
+    if (this.#byDigest.has(digest)) return null;
     const held: Held = {
       digest,
       rsaId,
       publishedSec,
       extraInfoDigest: descriptor.extraInfoDigest?.sha1 ?? null,
       extraInfoSha256: descriptor.extraInfoDigest?.sha256 ?? null,
-      // Of its own, so that the answer it came in can go.
-      document: descriptor.document.slice(),
+      // Of its own, so that the answer it came in can go. (A Buffer's `slice` would be a view.)
+      document: new Uint8Array(descriptor.document),
       annotations,
       listedUntilSec: 0,
     };
@@ -256,7 +219,7 @@ export class DescriptorStore {
       const before = this.#current.get(rsaId);
       if (before === undefined || before.publishedSec < publishedSec) this.#current.set(rsaId, held);
     }
-    return true;
+    return [annotations, held.document];
   }
 
   /** @returns how many went */
@@ -315,4 +278,12 @@ export class DescriptorStore {
       return sorted.flatMap(({ annotations, document }) => [annotations, document]);
     }, force);
   }
+}
+
+/** Annotations as they stood in the file. */
+function printAnnotations(annotations: ReadonlyMap<string, string>): Uint8Array {
+  const lines = [...annotations].map(([name, value]) =>
+    value === '' ? `@${name}\n` : `@${name} ${value}\n`,
+  );
+  return Buffer.from(lines.join(''), 'latin1');
 }

@@ -7,13 +7,13 @@
  */
 import { Malformed } from '../fault.ts';
 import { log } from '../log.ts';
-import { annotatedRanges } from '../netdoc/annotated.ts';
 import { type ExtraInfo, parseExtraInfo, verifyExtraInfo } from '../netdoc/extra-info.ts';
 import { parseServerDescriptor } from '../netdoc/server-descriptor.ts';
 import { signedPartSha1 } from '../netdoc/signature.ts';
 import { summariseProblems } from './certificate-store.ts';
-import type { AddedDescriptors, DescriptorStore } from './descriptor-store.ts';
+import type { DescriptorStore } from './descriptor-store.ts';
 import { DigestMap } from './digest-map.ts';
+import { type Intake, readStored, type TakenDocuments, takeAnswer } from './document-intake.ts';
 import { isDescriptorFileGrown, JournaledFile } from './journaled-file.ts';
 
 /** Documents that are read from disk before others have their turn: some ten milliseconds. */
@@ -81,45 +81,20 @@ export class ExtraInfoStore {
 
   /** Read the files, with a pause after every few documents. */
   *loadPieces(nowSec: number): Generator<undefined> {
-    const { main, journal } = this.#file.read();
-    const problems: string[] = [];
-    let count = 0;
-    for (const bytes of [main, journal]) {
-      for (const { start, end } of annotatedRanges(bytes, 'extra-info')) {
-        const outcome = this.#read(bytes.subarray(start, end), nowSec, false);
-        if ('why' in outcome) problems.push(outcome.why);
-        else this.#put(outcome);
-        if (++count % PIECE === 0) yield;
-      }
-    }
+    const problems = yield* readStored(this.#file, this.#intake(nowSec, false));
     if (problems.length > 0) log.info('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
-    if (journal.length > 0) this.#tidy(true);
+    if (this.#file.sizes.journal > 0) this.#tidy(true);
     if (this.#held.size > 0) this.#onChange();
   }
 
   /** Take what an answer holds, if it was asked for. */
-  add(bytes: Uint8Array, isWanted: (digest: Uint8Array) => boolean, nowSec: number): AddedDescriptors {
-    const bad: Uint8Array[] = [];
-    const problems: string[] = [];
-    const chunks: Uint8Array[] = [];
-    let [added, unwanted] = [0, 0];
-    for (const { start, end } of annotatedRanges(bytes, 'extra-info')) {
-      const outcome = this.#read(bytes.subarray(start, end), nowSec, true);
-      if ('why' in outcome) {
-        problems.push(outcome.why);
-        if (outcome.digest !== null) bad.push(outcome.digest);
-      } else if (!isWanted(outcome.digestSha1)) unwanted++;
-      else if (this.#put(outcome)) {
-        chunks.push(outcome.document);
-        added++;
-      }
-    }
-    this.#file.append(chunks);
-    if (added > 0) {
+  add(bytes: Uint8Array, isWanted: (digest: Uint8Array) => boolean, nowSec: number): TakenDocuments {
+    const taken = takeAnswer(bytes, isWanted, this.#file, this.#intake(nowSec, true));
+    if (taken.added > 0) {
       this.#tidy(false);
       this.#onChange();
     }
-    return { added, bad, unwanted, problems };
+    return taken;
   }
 
   /** Drop what no descriptor names any more. */
@@ -147,19 +122,19 @@ export class ExtraInfoStore {
     return [...missing.values()];
   }
 
-  #read(
-    document: Uint8Array,
-    nowSec: number,
-    isFromWire: boolean,
-  ): ExtraInfo | { readonly why: string; readonly digest: Uint8Array | null } {
-    try {
-      const extraInfo = parseExtraInfo(document);
-      this.#check(extraInfo, nowSec, isFromWire);
-      return extraInfo;
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      return { why: error.message, digest: signedPartSha1(document) };
-    }
+  #intake(nowSec: number, isFromWire: boolean): Intake<ExtraInfo> {
+    return {
+      keyword: 'extra-info',
+      piece: PIECE,
+      read: (document) => {
+        const extraInfo = parseExtraInfo(document);
+        this.#check(extraInfo, nowSec, isFromWire);
+        return extraInfo;
+      },
+      digestOf: ({ digestSha1 }) => digestSha1,
+      badDigestOf: signedPartSha1,
+      put: (extraInfo) => this.#put(extraInfo),
+    };
   }
 
   /** @throws Malformed when it is not what its relay's descriptor says */
@@ -182,11 +157,14 @@ export class ExtraInfoStore {
     verifyExtraInfo(extraInfo, descriptor.rsaDer, nowSec);
   }
 
-  #put({ digestSha1: digest, rsaId, publishedSec, document }: ExtraInfo): boolean {
-    if (this.#held.has(digest)) return false;
-    this.#held.set(digest, { digest, rsaId, publishedSec, document: document.slice() });
-    this.#bytes += document.length;
-    return true;
+  /** @returns what the file gets; null when it is held already */
+  #put({ digestSha1: digest, rsaId, publishedSec, document }: ExtraInfo): readonly Uint8Array[] | null {
+    if (this.#held.has(digest)) return null;
+    // Of its own, so that the answer it came in can go.
+    const own = new Uint8Array(document);
+    this.#held.set(digest, { digest, rsaId, publishedSec, document: own });
+    this.#bytes += own.length;
+    return [own];
   }
 
   #tidy(force: boolean): void {

@@ -7,10 +7,8 @@
  *
  * @source dir-spec "Downloading microdescriptors", "Caching"; C tor's microdesc.c for the file
  */
-
-import { Malformed } from '../fault.ts';
 import { log } from '../log.ts';
-import { annotatedRanges, printLastListed } from '../netdoc/annotated.ts';
+import { printLastListed } from '../netdoc/annotated.ts';
 import type { Consensus } from '../netdoc/consensus.ts';
 import {
   type AnnotatedMicrodescriptor,
@@ -21,6 +19,7 @@ import {
 import { type PortSummary, printSummary } from '../netdoc/port-summary.ts';
 import { summariseProblems } from './certificate-store.ts';
 import { DigestMap } from './digest-map.ts';
+import { readStored, type TakenDocuments } from './document-intake.ts';
 import { isMicrodescFileGrown, JournaledFile } from './journaled-file.ts';
 
 /** How long one is kept that no consensus lists. */
@@ -34,16 +33,6 @@ const PIECE = 200;
 interface Held {
   readonly microdescriptor: Microdescriptor;
   lastListedSec: number;
-}
-
-/** What became of microdescriptors that came. */
-export interface AddedMicrodescriptors {
-  readonly added: number;
-  /** Digests of what does not parse: no use asking for them again. */
-  readonly bad: readonly Uint8Array[];
-  /** How many came that nobody asked for. */
-  readonly unwanted: number;
-  readonly problems: readonly string[];
 }
 
 /** Distinct texts and policies that are shared; forgotten when there are more, so that none stays for ever. */
@@ -108,20 +97,12 @@ export class MicrodescriptorStore {
 
   /** Read the files, with a pause after every few documents. */
   *loadPieces(): Generator<undefined> {
-    const { main, journal } = this.#file.read();
-    const problems: string[] = [];
-    let count = 0;
-    for (const bytes of [main, journal]) {
-      for (const range of annotatedRanges(bytes, 'onion-key')) {
-        try {
-          this.#put(parseAnnotatedMicrodescriptor(bytes, range));
-        } catch (error) {
-          if (!(error instanceof Malformed)) throw error;
-          problems.push(error.message);
-        }
-        if (++count % PIECE === 0) yield;
-      }
-    }
+    const problems = yield* readStored(this.#file, {
+      keyword: 'onion-key',
+      piece: PIECE,
+      read: parseAnnotatedMicrodescriptor,
+      put: (annotated) => void this.#put(annotated),
+    });
     if (problems.length > 0) log.warn('dir', `${this.#file.name}: skipped: ${summariseProblems(problems)}`);
     if (this.#held.size > 0) this.#onChange();
   }
@@ -132,18 +113,15 @@ export class MicrodescriptorStore {
    * @param isWanted - tells by digest
    * @param listedSec - when the consensus that lists them became valid
    */
-  add(
-    bytes: Uint8Array,
-    isWanted: (digest: Uint8Array) => boolean,
-    listedSec: number,
-  ): AddedMicrodescriptors {
+  add(bytes: Uint8Array, isWanted: (digest: Uint8Array) => boolean, listedSec: number): TakenDocuments {
     const { list, bad, problems } = parseMicrodescriptors(bytes);
     const wanted = list.filter(({ microdescriptor }) => isWanted(microdescriptor.digest));
     const chunks: Uint8Array[] = [];
     let added = 0;
     for (const { microdescriptor } of wanted) {
-      if (!this.#put({ microdescriptor, lastListedSec: listedSec })) continue;
-      chunks.push(Buffer.from(printLastListed(listedSec)), microdescriptor.document);
+      const own = this.#put({ microdescriptor, lastListedSec: listedSec });
+      if (own === null) continue;
+      chunks.push(...own);
       added++;
     }
     this.#file.append(chunks);
@@ -151,12 +129,8 @@ export class MicrodescriptorStore {
       this.#tidy();
       this.#onChange();
     }
-    return {
-      added,
-      bad,
-      unwanted: list.length - wanted.length,
-      problems: problems.map((each) => each.message),
-    };
+    const unwanted = list.length - wanted.length;
+    return { added, bad, unwanted, problems: problems.map((each) => each.message) };
   }
 
   /** Mark what a consensus lists, and drop what has not been listed for long. */
@@ -190,11 +164,12 @@ export class MicrodescriptorStore {
     return [...missing.values()];
   }
 
-  #put({ microdescriptor, lastListedSec }: AnnotatedMicrodescriptor): boolean {
+  /** @returns what the file gets; null when it is held already */
+  #put({ microdescriptor, lastListedSec }: AnnotatedMicrodescriptor): readonly Uint8Array[] | null {
     const held = this.#held.get(microdescriptor.digest);
     if (held !== undefined) {
       held.lastListedSec = Math.max(held.lastListedSec, lastListedSec);
-      return false;
+      return null;
     }
     const policy = (each: PortSummary | null) => each && this.#policies.of(printSummary(each), each);
     const own: Microdescriptor = {
@@ -203,19 +178,21 @@ export class MicrodescriptorStore {
       policy: policy(microdescriptor.policy),
       ipv6Policy: policy(microdescriptor.ipv6Policy),
       // Of its own, so that the answer it came in can go.
-      document: microdescriptor.document.slice(),
+      document: new Uint8Array(microdescriptor.document),
     };
-    this.#held.set(own.digest, { microdescriptor: own, lastListedSec });
+    const added: Held = { microdescriptor: own, lastListedSec };
+    this.#held.set(own.digest, added);
     this.#bytes += own.document.length;
-    return true;
+    return printed(added);
   }
 
   #tidy(): void {
-    this.#file.tidy(() =>
-      [...this.#held.values()].flatMap(({ microdescriptor, lastListedSec }) => [
-        Buffer.from(lastListedSec === 0 ? '' : printLastListed(lastListedSec)),
-        microdescriptor.document,
-      ]),
-    );
+    this.#file.tidy(() => [...this.#held.values()].flatMap(printed));
   }
+}
+
+/** A microdescriptor as its file has it. */
+function printed({ microdescriptor, lastListedSec }: Held): Uint8Array[] {
+  const annotation = lastListedSec === 0 ? '' : printLastListed(lastListedSec);
+  return [Buffer.from(annotation), microdescriptor.document];
 }

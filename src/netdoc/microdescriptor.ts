@@ -10,7 +10,7 @@
 import type { Endpoint } from '../bytes/address.ts';
 import { sha256 } from '../crypto/digest.ts';
 import { Malformed } from '../fault.ts';
-import { type AnnotatedRange, annotatedRanges } from './annotated.ts';
+import { annotatedRanges } from './annotated.ts';
 import { base64Field, parseIpv6Endpoint, parseTime } from './field.ts';
 import { type DocumentText, documentBytes, type Item, type ItemRules, readDocument } from './item.ts';
 import { type PortSummary, parseSummary } from './port-summary.ts';
@@ -117,13 +117,13 @@ export interface MicrodescriptorList {
   readonly problems: readonly Malformed[];
 }
 
-/** Parse a microdescriptor and its annotations. @throws Malformed */
+/** Parse a microdescriptor that has these annotations. @throws Malformed */
 export function parseAnnotatedMicrodescriptor(
-  bytes: Uint8Array,
-  { annotations, start, end }: AnnotatedRange,
+  document: Uint8Array,
+  annotations: ReadonlyMap<string, string>,
 ): AnnotatedMicrodescriptor {
   const lastListedSec = parseTime(annotations.get('last-listed') ?? '') ?? 0;
-  return { microdescriptor: parseMicrodescriptor(bytes.subarray(start, end)), lastListedSec };
+  return { microdescriptor: parseMicrodescriptor(document), lastListedSec };
 }
 
 /** Parse several microdescriptors, with annotations or without. One that does not parse costs only itself. */
@@ -131,12 +131,13 @@ export function parseMicrodescriptors(bytes: Uint8Array): MicrodescriptorList {
   const list: AnnotatedMicrodescriptor[] = [];
   const bad: Uint8Array[] = [];
   const problems: Malformed[] = [];
-  for (const range of annotatedRanges(bytes, 'onion-key')) {
+  for (const { start, end, annotations } of annotatedRanges(bytes, 'onion-key')) {
+    const document = bytes.subarray(start, end);
     try {
-      list.push(parseAnnotatedMicrodescriptor(bytes, range));
+      list.push(parseAnnotatedMicrodescriptor(document, annotations));
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
-      bad.push(sha256(bytes.subarray(range.start, range.end)));
+      bad.push(sha256(document));
       problems.push(error);
     }
   }
