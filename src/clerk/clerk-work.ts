@@ -10,7 +10,8 @@ import { sha3_256 } from '../crypto/digest.ts';
 import { Malformed } from '../fault.ts';
 import { DIFFED_BYTES_MAX, signedSha3 } from '../netdoc/consensus-diff.ts';
 import { ConsensusDiffer } from '../netdoc/consensus-differ.ts';
-import type { ClerkAnswer, ClerkJob, StoredText } from '../shm/clerk-letter.ts';
+import { deflateAtOnce } from '../netdoc/zlib-stream.ts';
+import type { ClerkAnswer, ClerkJob, LaidOut, StoredText } from '../shm/clerk-letter.ts';
 
 /** What C tor takes for documents that are compressed once. */
 const ZLIB_LEVEL = 9;
@@ -57,14 +58,19 @@ function pack(text: Uint8Array): ClerkAnswer {
 }
 
 function squeeze(text: Uint8Array, lengths: Uint32Array): ClerkAnswer {
-  const pieces: Uint8Array[] = [];
+  const pieces = { zstd: [] as Uint8Array[], deflate: [] as Uint8Array[] };
   let at = 0;
   for (const length of lengths) {
-    pieces.push(zstd(text.subarray(at, at + length)));
+    const document = new Uint8Array(text.subarray(at, at + length));
+    pieces.zstd.push(zstd(document));
+    pieces.deflate.push(deflateAtOnce(document, ZLIB_LEVEL));
     at += length;
   }
-  const squeezed = Uint32Array.from(pieces, ({ length }) => length);
-  return { kind: 'squeezed', zstd: shared(Buffer.concat(pieces)), lengths: squeezed };
+  return { kind: 'squeezed', zstd: laidOut(pieces.zstd), deflate: laidOut(pieces.deflate) };
+}
+
+function laidOut(pieces: readonly Uint8Array[]): LaidOut {
+  return { bytes: shared(Buffer.concat(pieces)), lengths: Uint32Array.from(pieces, ({ length }) => length) };
 }
 
 function zstd(text: Uint8Array): Uint8Array {

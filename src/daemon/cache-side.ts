@@ -11,10 +11,17 @@ import { DiffStore } from '../directory/diff-store.ts';
 import type { DocumentKind, DocumentStore } from '../directory/document-store.ts';
 import type { Network } from '../directory/network.ts';
 import type { BuiltDescriptor } from '../directory/publisher.ts';
-import { type Shelvable, type ShelvedKind, Shelver, type StoredDescriptor } from '../directory/shelver.ts';
+import {
+  type Shelvable,
+  type ShelvedKind,
+  Shelver,
+  type SqueezedDocuments,
+  type StoredDescriptor,
+} from '../directory/shelver.ts';
 import { systemTiming } from '../directory/timing.ts';
 import { log } from '../log.ts';
 import { parseServerDescriptor } from '../netdoc/server-descriptor.ts';
+import type { LaidOut } from '../shm/clerk-letter.ts';
 import type { DirectoryOptions } from '../shm/letter.ts';
 import { Memory, type MemoryLedger } from '../shm/memory-ledger.ts';
 import type { ShelfBlock } from '../shm/shelf.ts';
@@ -242,10 +249,7 @@ export class CacheSide {
 }
 
 /** Have the clerk compress documents, each by itself. Null when it cannot. */
-async function squeeze(
-  texts: readonly Uint8Array[],
-  clerk: ClerkKeeper,
-): Promise<readonly Uint8Array[] | null> {
+async function squeeze(texts: readonly Uint8Array[], clerk: ClerkKeeper): Promise<SqueezedDocuments | null> {
   const lengths = Uint32Array.from(texts, ({ length }) => length);
   const text = new SharedArrayBuffer(lengths.reduce((sum, length) => sum + length, 0));
   const view = new Uint8Array(text);
@@ -256,10 +260,14 @@ async function squeeze(
   }
   const answer = await clerk.ask({ kind: 'squeeze', text, lengths }).catch(() => null);
   if (answer?.kind !== 'squeezed') return null;
-  const pieces = new Uint8Array(answer.zstd);
+  return { zstd: apart(answer.zstd), deflate: apart(answer.deflate) };
+}
+
+/** Documents that lie one behind the other. */
+function apart({ bytes, lengths }: LaidOut): Uint8Array[] {
   let from = 0;
-  return [...answer.lengths].map((length) => {
-    const piece = pieces.subarray(from, from + length);
+  return Array.from(lengths, (length) => {
+    const piece = new Uint8Array(bytes, from, length);
     from += length;
     return piece;
   });

@@ -59,8 +59,12 @@ export interface ShelverConfig {
   /** Takes each new generation. */
   readonly publish: (block: ShelfBlock) => void;
   /** Compresses short documents, each by itself; null when that cannot be. */
-  readonly squeeze: (documents: readonly Uint8Array[]) => Promise<readonly Uint8Array[] | null>;
+  readonly squeeze: (documents: readonly Uint8Array[]) => Promise<SqueezedDocuments | null>;
 }
+
+/** Short documents, each compressed by itself in each of the ways that clients read. */
+export type SqueezedDocuments = Readonly<Record<SqueezedForm, readonly Uint8Array[]>>;
+export type SqueezedForm = 'zstd' | 'deflate';
 
 /** What can change. */
 export type ShelvedKind =
@@ -71,7 +75,14 @@ export type ShelvedKind =
   | 'server-descriptors'
   | 'extra-infos';
 
-type DocumentRoom = Exclude<ShelvedKind, 'consensuses'>;
+type DocumentRoom = Exclude<ShelvedKind, 'consensuses' | 'squeezed'> | SqueezedForm;
+
+/** Of microdescriptors, by the same digests. */
+const SQUEEZED_TABLES: Readonly<Record<SqueezedForm, ShelfTableName>> = {
+  zstd: 'microdescriptorZstd',
+  deflate: 'microdescriptorDeflate',
+};
+const SQUEEZED_FORMS = Object.keys(SQUEEZED_TABLES) as SqueezedForm[];
 
 /** After a change, others are waited for so long; and generations are this far apart. */
 const GATHER_MS = 200;
@@ -91,8 +102,8 @@ export class Shelver {
   private readonly kept: Readonly<Record<DocumentRoom, DigestMap<Kept>>> = {
     certificates: new DigestMap(),
     microdescriptors: new DigestMap(),
-    // Of microdescriptors, by the same digests.
-    squeezed: new DigestMap(),
+    zstd: new DigestMap(),
+    deflate: new DigestMap(),
     'server-descriptors': new DigestMap(),
     'extra-infos': new DigestMap(),
   };
@@ -143,7 +154,9 @@ export class Shelver {
       this.build('microdescriptor', this.rowsOf('microdescriptors', documents.microdescriptors(), digestKey));
     }
     if (moved || changed.has('microdescriptors') || changed.has('squeezed')) {
-      this.build('microdescriptorZstd', this.rowsOf('squeezed', this.kept.squeezed.values(), digestKey));
+      for (const form of SQUEEZED_FORMS) {
+        this.build(SQUEEZED_TABLES[form], this.rowsOf(form, this.kept[form].values(), digestKey));
+      }
     }
     if (moved || changed.has('server-descriptors')) this.buildDescriptors('server-descriptors');
     // The current extra-infos are those of the current descriptors.
@@ -168,14 +181,17 @@ export class Shelver {
   /** Compress new microdescriptors, and shelve them also so. */
   private async squeeze(fresh: readonly StoredDocument[]): Promise<void> {
     if (fresh.length === 0) return;
-    const pieces = await this.config.squeeze(fresh.map(({ document }) => document));
-    if (pieces === null) return;
-    const shelved = this.heap.add(pieces);
-    const { microdescriptors, squeezed } = this.kept;
-    for (const [i, { digest, publishedSec }] of fresh.entries()) {
-      const isWanted = microdescriptors.has(digest) && !squeezed.has(digest);
-      if (isWanted) squeezed.set(digest, { digest, shelved: shelved[i]!, stampSec: publishedSec });
-      else this.heap.remove(shelved[i]!);
+    const squeezed = await this.config.squeeze(fresh.map(({ document }) => document));
+    if (squeezed === null) return;
+    const { microdescriptors } = this.kept;
+    for (const form of SQUEEZED_FORMS) {
+      const kept = this.kept[form];
+      const shelved = this.heap.add(squeezed[form]);
+      for (const [i, { digest, publishedSec }] of fresh.entries()) {
+        const isWanted = microdescriptors.has(digest) && !kept.has(digest);
+        if (isWanted) kept.set(digest, { digest, shelved: shelved[i]!, stampSec: publishedSec });
+        else this.heap.remove(shelved[i]!);
+      }
     }
     this.note('squeezed');
   }
@@ -204,11 +220,12 @@ export class Shelver {
   }
 
   private dropSqueezed(digest: Uint8Array): void {
-    const { squeezed } = this.kept;
-    const kept = squeezed.get(digest);
-    if (kept === undefined) return;
-    this.heap.remove(kept.shelved);
-    squeezed.delete(digest);
+    for (const form of SQUEEZED_FORMS) {
+      const kept = this.kept[form].get(digest);
+      if (kept === undefined) continue;
+      this.heap.remove(kept.shelved);
+      this.kept[form].delete(digest);
+    }
   }
 
   private rowsOf<T extends { readonly digest: Uint8Array }>(

@@ -23,6 +23,7 @@ import {
   type Shelf,
   type ShelfEncoding,
   type ShelfTable,
+  type ShelfTableName,
   type ShelvedConsensus,
 } from '../shm/shelf.ts';
 import { type Passage, RUN_WORDS, runBytes } from './directory-body.ts';
@@ -286,22 +287,32 @@ function findConsensus(
   return { run: Uint32Array.of(extent.segment, extent.offset, extent.length), encoding, passage: null };
 }
 
+/** Where single microdescriptors lie ready in an encoding. */
+const SQUEEZED_TABLES: Readonly<Record<ShelfEncoding, ShelfTableName | null>> = {
+  identity: null,
+  deflate: 'microdescriptorDeflate',
+  gzip: null,
+  zstd: 'microdescriptorZstd',
+};
+
 function answerMicrodescriptors(
   ids: readonly Uint8Array[],
   request: ParsedRequest,
   context: AnswerContext,
 ): DirectoryAnswer {
+  if (ids.length === 1) {
+    const encoding = chooseEncoding(request.encodings);
+    const name = SQUEEZED_TABLES[encoding];
+    const squeezed = name === null ? null : context.shelf.table(name);
+    const row = squeezed === null ? -1 : squeezed.find(ids[0]!);
+    if (squeezed !== null && row >= 0 && !context.isBusy(squeezed.length(row))) {
+      const headers = { encoding, lifetimeSec: LIFETIMES.microdescriptors };
+      return succeed(context, headers, { kind: 'run', run: runOf(squeezed, [row]), passage: null });
+    }
+  }
   const table = context.shelf.table('microdescriptor');
   const run = runOf(table, rowsOf(table, ids).reverse());
   if (run.length === 0) return refuse(context, 404, 'Not found');
-  if (ids.length === 1 && chooseEncoding(request.encodings) === 'zstd') {
-    const squeezed = context.shelf.table('microdescriptorZstd');
-    const ready = runOf(squeezed, rowsOf(squeezed, ids));
-    if (ready.length > 0 && !context.isBusy(runBytes(ready))) {
-      const headers = { encoding: 'zstd', lifetimeSec: LIFETIMES.microdescriptors } as const;
-      return succeed(context, headers, { kind: 'run', run: ready, passage: null });
-    }
-  }
   return answerRun(run, LIFETIMES.microdescriptors, request, context);
 }
 

@@ -40,8 +40,13 @@ export type ClerkAnswer =
       /** SHA3-256 of the base's signed part. */
       readonly baseDigest: Uint8Array;
     }
-  /** One behind the other again. */
-  | { readonly kind: 'squeezed'; readonly zstd: SharedArrayBuffer; readonly lengths: Uint32Array };
+  | { readonly kind: 'squeezed'; readonly zstd: LaidOut; readonly deflate: LaidOut };
+
+/** Documents one behind the other. */
+export interface LaidOut {
+  readonly bytes: SharedArrayBuffer;
+  readonly lengths: Uint32Array;
+}
 
 export interface LetterToClerk {
   readonly id: number;

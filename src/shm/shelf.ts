@@ -20,8 +20,9 @@ export type ShelfEncoding = (typeof SHELF_ENCODINGS)[number];
 export const SHELF_TABLES = Object.freeze({
   /** SHA-256 of a microdescriptor. */
   microdescriptor: 32,
-  /** The same, each compressed by itself with zstd: for those who ask for one. */
+  /** The same, each compressed by itself: for those who ask for one. */
   microdescriptorZstd: 32,
+  microdescriptorDeflate: 32,
   /** SHA-1 of a server descriptor's signed part. */
   serverByDigest: 20,
   /** RSA identity: the newest descriptor of a relay. */

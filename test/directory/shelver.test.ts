@@ -6,6 +6,7 @@ import type { ServedConsensus } from '../../src/directory/diff-store.ts';
 import {
   type Shelvable,
   Shelver,
+  type SqueezedDocuments,
   type StoredDescriptor,
   type StoredDocument,
 } from '../../src/directory/shelver.ts';
@@ -37,7 +38,7 @@ class Desk implements Shelvable {
   sdNow: StoredDescriptor[] = [];
   ei: StoredDescriptor[] = [];
   eiNow: StoredDescriptor[] = [];
-  squeeze: (documents: readonly Uint8Array[]) => Promise<readonly Uint8Array[] | null> = async () => null;
+  squeeze: (documents: readonly Uint8Array[]) => Promise<SqueezedDocuments | null> = async () => null;
   readonly shelver = new Shelver({
     documents: this,
     ownId: OWN_ID,
@@ -214,8 +215,11 @@ test('consensuses and diffs lie on the shelf as the clerk made them', () => {
 });
 
 describe('microdescriptors by themselves', () => {
-  const squeezer = async (documents: readonly Uint8Array[]): Promise<Uint8Array[]> =>
-    documents.map((document) => Buffer.from(`squeezed ${Buffer.from(document).toString()}`));
+  const squeezer = async (documents: readonly Uint8Array[]): Promise<SqueezedDocuments> => {
+    const as = (form: string) =>
+      documents.map((document) => Buffer.from(`${form} ${Buffer.from(document).toString()}`));
+    return { zstd: as('squeezed'), deflate: as('deflated') };
+  };
 
   test('are compressed once, and found in the next generation', async () => {
     const desk = new Desk();
@@ -234,6 +238,8 @@ describe('microdescriptors by themselves', () => {
     await desk.time.pass(10_000);
     expect(asked).toEqual([2, 1]);
     expect(desk.text('microdescriptorZstd', keyOf(1, 32))).toBeNull();
+    expect(desk.text('microdescriptorDeflate', keyOf(1, 32))).toBeNull();
+    expect(desk.text('microdescriptorDeflate', keyOf(2, 32))).toBe('deflated microdescriptor 2\n');
     expect(desk.text('microdescriptorZstd', keyOf(3, 32))).toBe('squeezed microdescriptor 3\n');
     expect(desk.text('microdescriptorZstd', keyOf(2, 32))).toBe('squeezed microdescriptor 2\n');
   });
@@ -258,6 +264,7 @@ describe('microdescriptors by themselves', () => {
     await desk.time.pass(0);
     await desk.time.pass(5000);
     expect(desk.shelf.table('microdescriptorZstd').count).toBe(1);
+    expect(desk.shelf.table('microdescriptorDeflate').count).toBe(1);
     expect(desk.text('microdescriptorZstd', keyOf(2, 32))).toBe('squeezed microdescriptor 2\n');
   });
 });

@@ -1,6 +1,6 @@
 /** Answers to directory requests: status lines, headers and documents, as C tor 0.4.9.11 gives them. */
 import { describe, expect, test } from 'bun:test';
-import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { DirectoryDesk } from './directory-desk.ts';
 import { keyOf, OWN_ID, ShelfFixture, VALID_AFTER_SEC } from './shelf-fixture.ts';
 
@@ -196,6 +196,24 @@ describe('microdescriptors', () => {
     expect(one.service.heldBytes).toBe(0);
     expect((await one.get(`/tor/micro/d/${base64(2)}`, zstd)).body).toBe('microdescriptor two\n');
     expect((await one.get(`/tor/micro/d/${base64(1)}-${base64(2)}`, zstd)).body).toContain('two\nmicro');
+  });
+
+  test('that stand alone come as the clerk deflated them, to who reads no more', async () => {
+    const squeezed = Buffer.from(deflateSync(Buffer.from('microdescriptor one\n'), { level: 0 }));
+    const one = new DirectoryDesk(fixture().put('microdescriptorDeflate', keyOf(1, 32), squeezed).block());
+    const ask = (accepted: string) => one.get(`/tor/micro/d/${base64(1)}`, [`Accept-Encoding: ${accepted}`]);
+    for (const accepted of ['deflate', 'gzip, deflate']) {
+      const alone = await ask(accepted);
+      expect([alone.body, alone.wireBytes]).toEqual(['microdescriptor one\n', squeezed.length]);
+      expect(alone.headers).toContain('Content-Encoding: deflate');
+    }
+    // Not in the clerk's bytes, where these are of another encoding, or not there.
+    for (const accepted of ['x-zstd', 'gzip', 'identity']) {
+      expect((await ask(accepted)).body).toBe('microdescriptor one\n');
+    }
+    expect((await one.get(`/tor/micro/d/${base64(2)}`, ['Accept-Encoding: deflate'])).body).toBe(
+      'microdescriptor two\n',
+    );
   });
 
   test('of which none is here are not found', async () => {
