@@ -4,7 +4,7 @@
  * As C tor has it: a relay that is itself a cache, or that must know all relays as an exit does, asks authorities at
  * their DirPorts; so does whoever uploads. Any other relay asks caches, over one hop of a circuit, as those have no
  * DirPort any more; a bridge never asks in the clear. Who failed is passed over for a while.
- * @source C tor's dirclient_modes.c and directory_command_should_use_begindir
+ * @source C tor's dirclient_modes.c, directory_command_should_use_begindir and we_want_to_fetch_flavor
  */
 import { encodeHex } from '../bytes/base.ts';
 import type { DirectoryAuthority } from '../directory/authority.ts';
@@ -12,17 +12,42 @@ import type { DirectoryRequest } from '../directory/http-exchange.ts';
 import type { PathChooser } from '../directory/path.ts';
 import { hopOf } from '../directory/path-node.ts';
 import type { RandomUnit } from '../directory/timing.ts';
+import type { ParamName } from '../netdoc/consensus-params.ts';
 import type { OriginHop } from '../shm/origin-letter.ts';
+import type { RelayOptions } from '../torrc/relay-options.ts';
+import { refusesUnknown } from './exit-side.ts';
 
 /** What torrc makes of us. */
 export interface RouteOptions {
   /** We serve directory documents. */
   readonly isCache: boolean;
-  /** We exit, and have to know every relay that may come. */
-  readonly isExit: boolean;
+  /** We exit for relays alone, and have to know every one that may come. */
+  readonly knowsRelays: boolean;
   readonly isBridge: boolean;
   /** FetchDirInfoEarly: ask where documents are made. */
   readonly fetchesEarly: boolean;
+}
+
+/** Read them; `param` gives parameters of the consensus. */
+export function routeOptions(
+  { cache, exit, bridgeRelay, values }: Pick<RelayOptions, 'cache' | 'exit' | 'bridgeRelay' | 'values'>,
+  param: (name: ParamName) => number,
+): RouteOptions {
+  return {
+    isCache: cache.isCache,
+    knowsRelays: exit.isExit && refusesUnknown(exit, param),
+    isBridge: bridgeRelay,
+    fetchesEarly: values['FetchDirInfoEarly']?.[0] === '1',
+  };
+}
+
+/** Whether the ns consensus is fetched beside the microdesc one: by caches, for whoever asks, and as C tor has it. */
+export function wantsNs(
+  options: Pick<RelayOptions, 'cache' | 'exit' | 'bridgeRelay' | 'values'>,
+  param: (name: ParamName) => number,
+): boolean {
+  const { isCache, knowsRelays } = routeOptions(options, param);
+  return isCache || knowsRelays || options.cache.descriptors;
 }
 
 export interface RouteConfig {
@@ -50,9 +75,9 @@ export class DirectoryRoute {
 
   /** The hops of the circuit that a request goes through; null: straight to its endpoint. */
   hops({ method }: Pick<DirectoryRequest, 'method'>): OriginHop[] | null {
-    const { isCache, isExit, isBridge, fetchesEarly } = this.config.options();
+    const { isCache, knowsRelays, isBridge, fetchesEarly } = this.config.options();
     if (method !== 'GET') return null;
-    if (!isBridge && (isCache || isExit || fetchesEarly)) return null;
+    if (!isBridge && (isCache || knowsRelays || fetchesEarly)) return null;
     const nowMs = this.config.nowMs();
     for (const [fingerprint, untilMs] of this.shunned) if (untilMs <= nowMs) this.shunned.delete(fingerprint);
     const chooser = this.config.chooser();

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { type DirectoryAuthority, parseDirAuthority, publicAuthorities } from '../directory/authority.ts';
 import { DirectoryCache } from '../directory/cache.ts';
 import { DocumentStore } from '../directory/document-store.ts';
-import { Fetcher } from '../directory/fetcher.ts';
+import { Fetcher, type FetchWishes } from '../directory/fetcher.ts';
 import {
   type DirectoryReply,
   type DirectoryRequest,
@@ -25,6 +25,7 @@ import { log } from '../log.ts';
 import type { RelayIndexBlock } from '../shm/letter.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
 import { PROTOCOLS } from '../version.ts';
+import { wantsNs } from './directory-route.ts';
 import { RelayIndexKeeper } from './relay-index-keeper.ts';
 
 /** What the directory side asks of the daemon. */
@@ -100,12 +101,17 @@ export class DirectorySide {
       ...shared,
       cache,
       documents: this.documents,
-      wishes: () => host.options().cache,
+      wishes: () => this.wishes(),
       testing: options.testingTorNetwork,
       stallSec: options.testing.dirConnectionMaxStallSec,
       consensusDelaySec: options.testing.serverConsensusDownloadInitialDelaySec,
       certificateDelaySec: options.testing.serverDownloadInitialDelaySec,
     });
+  }
+
+  private wishes(): FetchWishes {
+    const options = this.host.options();
+    return { ...options.cache, ns: wantsNs(options, (name) => this.network.param(name)) };
   }
 
   private settings() {

@@ -102,19 +102,22 @@ export class ExitSide {
 
   /** torrc was read again. */
   reload(): void {
-    if (this.isExit) this.read();
+    if (this.isExit) this.readAgain();
   }
 
   /** Once a second: look at the configuration file now and then. */
   tick(nowMs: number): void {
     if (!this.isExit || nowMs < this.nextLookMs) return;
     this.nextLookMs = nowMs + LOOK_EVERY_MS;
-    if (!this.hasFailed && this.stamp() === this.seen) return;
-    const wasFailed = this.hasFailed;
-    const generation = this.generation;
+    if (this.hasFailed || this.stamp() !== this.seen) this.readAgain();
+  }
+
+  /** Read the file, and tell what came of it. */
+  private readAgain(): void {
+    const { generation, looksNothingUp: before } = this;
     this.read();
-    if (this.hasFailed !== wasFailed) {
-      this.host.onChange(this.hasFailed ? 'dns resolvers failed' : 'dns resolvers back');
+    if (this.looksNothingUp !== before) {
+      this.host.onChange(this.looksNothingUp ? 'dns resolvers failed' : 'dns resolvers back');
     } else if (this.generation !== generation) {
       this.host.onChange(null);
     }
@@ -134,7 +137,12 @@ export class ExitSide {
 
   /** The policy in force. */
   get rules(): readonly AddressRule[] {
-    return this.hasFailed || this.learnt.useless ? REJECT_ALL : this.wanted;
+    return this.looksNothingUp ? REJECT_ALL : this.wanted;
+  }
+
+  /** No name can be looked up: there is nobody to ask, or no use in asking. */
+  private get looksNothingUp(): boolean {
+    return this.hasFailed || this.learnt.useless;
   }
 
   /** The policy that torrc wants. */
@@ -174,7 +182,7 @@ export class ExitSide {
     return Object.freeze({
       rules: this.rules,
       ipv6Exit: exit.ipv6Exit,
-      refuseUnknown: exit.refuseUnknown ?? param('refuseunknownexits') === 1,
+      refuseUnknown: refusesUnknown(exit, param),
       allowReentry: param('allow-network-reentry') === 1,
       reevaluate: exit.reevaluate,
       bindIpv4: ipv4 === null ? null : printIp(ipv4),
@@ -278,6 +286,14 @@ export class ExitSide {
     }
     return hosts.filter((host) => host !== null && host !== undefined);
   }
+}
+
+/** Whether streams are taken from relays of the consensus alone. */
+export function refusesUnknown(
+  { refuseUnknown }: Pick<ExitOptions, 'refuseUnknown'>,
+  param: (name: ParamName) => number,
+): boolean {
+  return refuseUnknown ?? param('refuseunknownexits') === 1;
 }
 
 function hostsKey(hosts: readonly Uint8Array[]): string {

@@ -23,7 +23,7 @@ import { log } from '../log.ts';
 import type { OriginHop, OriginNews } from '../shm/origin-letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import type { RelayOptions } from '../torrc/relay-options.ts';
-import { DirectoryRoute, hopToAuthority, type RouteOptions } from './directory-route.ts';
+import { DirectoryRoute, hopToAuthority, routeOptions } from './directory-route.ts';
 import { randomUnit } from './directory-side.ts';
 import type { KeyKeeper } from './key-keeper.ts';
 import { OwnAddress } from './own-address.ts';
@@ -91,7 +91,7 @@ export class SelfSide {
     );
     this.tunnels = new Tunnels(this.circuits, directory.timing);
     this.route = new DirectoryRoute({
-      options: () => routeOptions(host.options()),
+      options: () => routeOptions(host.options(), (name) => directory.network.param(name)),
       authorities: directory.authorities,
       chooser: () => this.choices(),
       random: randomUnit,
@@ -346,15 +346,6 @@ export class SelfSide {
     const { isLinked } = this;
     return this.paths()?.toOurselves({ ...this.kin(), hop }, isLinked) ?? null;
   }
-}
-
-function routeOptions({ cache, exit, bridgeRelay, values }: RelayOptions): RouteOptions {
-  return {
-    isCache: cache.isCache,
-    isExit: exit.isExit,
-    isBridge: bridgeRelay,
-    fetchesEarly: values['FetchDirInfoEarly']?.[0] === '1',
-  };
 }
 
 /** A member of MyFamily as family lines name it. */

@@ -15,7 +15,7 @@ import { applyConsensusDiff, looksLikeConsensusDiff } from '../netdoc/consensus-
 import { printTime } from '../netdoc/field.ts';
 import { printHttpTime } from '../netdoc/http-time.ts';
 import type { DirectoryAuthority } from './authority.ts';
-import { Errand, type ErrandTools, type Outcome, refusalOf } from './errand.ts';
+import { Errand, type ErrandTools, LOOK_MS, type Outcome, refusalOf } from './errand.ts';
 import { isLive, type OfferVerdict } from './network.ts';
 import { pickBetween, type RandomUnit } from './timing.ts';
 
@@ -29,8 +29,10 @@ const IF_MODIFIED_DELAY_SEC = 180;
 /** Longest document that is fetched. */
 const BODY_BYTES_MAX = (1 << 24) - 1;
 
-/** Who is told what happened. */
+/** Who is told what happened, and says whether anyone wants the flavour. */
 export interface ConsensusErrandEvents {
+  /** Asked before each request; while it is not wanted, it is asked again each minute. */
+  readonly isWanted: (flavour: ConsensusFlavour) => boolean;
   readonly onArrived: (flavour: ConsensusFlavour) => void;
   /** One came whose signatures need certificates that we lack. */
   readonly onCertificatesNeeded: () => void;
@@ -93,6 +95,11 @@ export class ConsensusErrand {
   #arm(): void {
     const errand = this.#errand;
     errand.arm(() => {
+      if (!this.#events.isWanted(this.flavour)) {
+        errand.wait(LOOK_MS);
+        this.#arm();
+        return;
+      }
       const consensus = this.#tools.network.consensus(this.flavour);
       // A clock that jumped out of the time for which the consensus is valid makes the date void.
       const isVoid =

@@ -1,9 +1,9 @@
 /**
  * What is fetched from the authorities: the errands that there are, and how one leads to another.
  *
- * Both consensus flavours and the authorities' certificates, always; microdescriptors, which our own circuits need; and
- * for a directory cache server descriptors, and extra-infos if torrc asks for them. A consensus that comes into force
- * tells which descriptors are missing, a descriptor which extra-info.
+ * The microdesc consensus and the authorities' certificates, always; microdescriptors, which our own circuits need; and
+ * for a directory cache the ns consensus, server descriptors, and extra-infos if torrc asks for them. A consensus that
+ * comes into force tells which descriptors are missing, a descriptor which extra-info.
  *
  * @source dir-spec "Directory cache operation"
  */
@@ -35,6 +35,8 @@ const STALL_SEC = 60;
 export interface FetchWishes {
   /** We answer others' requests, so what is missing is fetched at once. */
   readonly isCache: boolean;
+  /** The ns consensus. */
+  readonly ns: boolean;
   /** All server descriptors. */
   readonly descriptors: boolean;
   /** The extra-infos that they name. */
@@ -46,7 +48,7 @@ export interface FetcherConfig {
   readonly network: Network;
   /** Null keeps no consensus and no certificate on disk. */
   readonly cache: DirectoryCache | null;
-  /** Null fetches consensuses and certificates only. */
+  /** Null fetches consensuses, both of them, and certificates only. */
   readonly documents?: DocumentStore | null;
   readonly wishes?: () => FetchWishes;
   readonly exchange: Exchange;
@@ -79,6 +81,7 @@ export class Fetcher {
     const warnLimit = makeWarnLimit(testing, timing);
     const tools = { network, exchange, timing, random, picker: this.#picker, testing, stallSec, warnLimit };
     const events = {
+      isWanted: (flavour: ConsensusFlavour) => flavour === 'microdesc' || this.#wishes().ns,
       onArrived: (flavour: ConsensusFlavour) => this.#consensusArrived(flavour),
       onCertificatesNeeded: () => this.#certificates.look(),
     };
@@ -142,7 +145,7 @@ export class Fetcher {
   }
 
   #wishes(): FetchWishes {
-    return this.#config.wishes?.() ?? { isCache: false, descriptors: false, extraInfo: false };
+    return this.#config.wishes?.() ?? { isCache: false, ns: true, descriptors: false, extraInfo: false };
   }
 
   /** The consensus of a flavour, if what it lists is still to be had. */

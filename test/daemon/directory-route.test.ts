@@ -1,12 +1,15 @@
 /** Which directory requests go through circuits, and to whom. */
 import { describe, expect, test } from 'bun:test';
-import { DirectoryRoute, type RouteOptions } from '../../src/daemon/directory-route.ts';
+import { DirectoryRoute, type RouteOptions, wantsNs } from '../../src/daemon/directory-route.ts';
 import { parseDirAuthority } from '../../src/directory/authority.ts';
 import { PathChooser } from '../../src/directory/path.ts';
+import { NO_PARAMS, paramValue } from '../../src/netdoc/consensus-params.ts';
+import { parseTorrc } from '../../src/torrc/line.ts';
+import { buildOptions } from '../../src/torrc/validate.ts';
 import { type MadeRelay, makeConsensus } from '../directory/path-network.ts';
 import { seededRandom } from '../directory/virtual-time.ts';
 
-const PLAIN: RouteOptions = { isCache: false, isExit: false, isBridge: false, fetchesEarly: false };
+const PLAIN: RouteOptions = { isCache: false, knowsRelays: false, isBridge: false, fetchesEarly: false };
 const GET = { method: 'GET' } as const;
 const dir: MadeRelay = { flags: ['Fast', 'V2Dir'] };
 const LINES = [
@@ -42,7 +45,7 @@ function routeOf(options: Partial<RouteOptions>, relays: readonly MadeRelay[] | 
 }
 
 describe('in the clear', () => {
-  test.each([{ isCache: true }, { isExit: true }, { fetchesEarly: true }])(
+  test.each([{ isCache: true }, { knowsRelays: true }, { fetchesEarly: true }])(
     '%p asks authorities',
     (options) => {
       expect(routeOf(options).route.hops(GET)).toBeNull();
@@ -98,4 +101,19 @@ describe('through a circuit', () => {
       },
     ]);
   });
+});
+
+test.each([
+  [true],
+  [false, 'DirCache 0'],
+  [true, 'DirCache 0', 'FetchUselessDescriptors 1'],
+  [true, 'BridgeRelay 1'],
+  // An exit that takes streams from relays alone.
+  [true, 'DirCache 0', 'ExitRelay 1'],
+  [false, 'DirCache 0', 'ExitRelay 1', 'RefuseUnknownExits 0'],
+  [false, 'DirCache 0', 'ExitRelay 0', 'RefuseUnknownExits 1'],
+])('whether the ns consensus is fetched: %p', (wanted, ...lines) => {
+  const parsed = parseTorrc(['ORPort 9001', ...lines].join('\n'), 'torrc', () => 'none');
+  const { options } = buildOptions({ layers: [parsed], torrcName: 'torrc', home: '/root' });
+  expect(wantsNs(options, (name) => paramValue(NO_PARAMS, name))).toBe(wanted as boolean);
 });

@@ -206,6 +206,20 @@ describe('the resolver configuration', () => {
     expect(rules(side)).not.toEqual(['reject *4:*', 'reject *6:*']);
   });
 
+  test('a reload that finds it gone, or back, has a new descriptor made', () => {
+    conf('nameserver 127.0.0.1');
+    const { side, changes, now } = exitSide('ExitRelay 1');
+    side.start();
+    side.reload();
+    expect(changes).toEqual([]);
+    now.options = optionsOf(['ExitRelay 1', `ServerDNSResolvConfFile ${at}`]);
+    side.reload();
+    side.tick(10_000);
+    now.options = optionsOf(['ExitRelay 1']);
+    side.reload();
+    expect(changes).toEqual(['dns resolvers failed', 'dns resolvers back']);
+  });
+
   test('ServerDNSAllowBrokenConfig 0 refuses to start without', () => {
     const lines = ['ExitRelay 1', `ServerDNSResolvConfFile ${at}`, 'ServerDNSAllowBrokenConfig 0'];
     expect(() => exitSide(...lines).side.start()).toThrow(
@@ -224,6 +238,17 @@ describe('the resolver configuration', () => {
 
 describe('what workers learn of nameservers', () => {
   const hijackedHosts = [ip('203.0.113.80')];
+
+  test('is forgotten with the nameservers, and a new descriptor says so', () => {
+    conf('nameserver 127.0.0.1');
+    const { side, changes } = exitSide('ExitRelay 1');
+    side.start();
+    side.onReport({ generation: 1, hijackedHosts, useless: true });
+    conf('nameserver 127.0.0.2');
+    side.tick(10_000);
+    expect(changes).toEqual(['dns hijacking confirmed', 'dns resolvers back']);
+    expect(side.published().policy).not.toEqual(['reject *:*']);
+  });
 
   test('goes to all workers; useless nameservers end the exit until the configuration changes', () => {
     conf('nameserver 127.0.0.1');

@@ -44,7 +44,7 @@ class Bench {
     bandwidthRate: 1_000_000,
     bridgeRelay: false,
     cache: { isCache: false },
-    exit: { isExit: false },
+    exit: { isExit: false, refuseUnknown: null as boolean | null },
     values: {} as Record<string, string[]>,
   };
   relays: MadeRelay[] = [guard, guard, guard, guard];
@@ -248,7 +248,8 @@ describe('directory requests', () => {
 
   test('of a cache go straight to the authority', () => {
     expect(benchOf({ cache: { isCache: true } }).self.tunnel(request)).toBeNull();
-    expect(benchOf({ exit: { isExit: true } }).self.tunnel(request)).toBeNull();
+    expect(benchOf({ exit: { isExit: true, refuseUnknown: null } }).self.tunnel(request)).toBeNull();
+    expect(benchOf({ exit: { isExit: true, refuseUnknown: false } }).self.tunnel(request)).not.toBeNull();
     expect(benchOf({ values: { FetchDirInfoEarly: ['1'] } }).self.tunnel(request)).toBeNull();
   });
 

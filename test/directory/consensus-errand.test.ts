@@ -31,11 +31,13 @@ function makeRig(params = '') {
   };
   const rig = new ErrandRig(network, time, authorities, () => ({ status: 200, body: second() }));
   let arrived = 0;
+  const wish = { isWanted: true };
   const errand = new ConsensusErrand('microdesc', rig.tools, {
+    isWanted: () => wish.isWanted,
     onArrived: () => arrived++,
     onCertificatesNeeded: () => undefined,
   });
-  return { time, network, rig, errand, first, second, arrived: () => arrived };
+  return { time, network, rig, errand, first, second, wish, arrived: () => arrived };
 }
 
 /** Let minutes pass one by one: a long consensus is read in several turns. */
@@ -117,4 +119,20 @@ test('the pick is after fresh-until and before valid-until, whatever the interva
       expect(sec).toBeLessThan(consensus.validUntilSec);
     }
   }
+});
+
+test('a flavour that nobody wants is asked for within a minute after somebody does', async () => {
+  const { time, rig, errand, wish, arrived } = makeRig();
+  wish.isWanted = false;
+  errand.start(0);
+  await passMinutes(time, 180);
+  expect([rig.requests.length, arrived()]).toEqual([0, 0]);
+  wish.isWanted = true;
+  await passMinutes(time, 2);
+  expect(arrived()).toBe(1);
+  wish.isWanted = false;
+  const { length } = rig.requests;
+  await passMinutes(time, 180);
+  expect(rig.requests.length).toBe(length);
+  errand.stop();
 });

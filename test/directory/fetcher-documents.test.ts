@@ -22,7 +22,7 @@ import {
 } from './chutney.ts';
 import { seededRandom, type VirtualTime } from './virtual-time.ts';
 
-const CACHE: FetchWishes = { isCache: true, descriptors: true, extraInfo: true };
+const CACHE: FetchWishes = { isCache: true, ns: true, descriptors: true, extraInfo: true };
 
 /** All recorded documents by digest. */
 const documents = new DigestMap<Uint8Array>();
@@ -97,18 +97,19 @@ test('a cache ends up with everything that the consensuses name', async () => {
 test('one that is no cache fetches what paths need', async () => {
   const { fetcher, store, asked, time } = makeFetcher(() => ({
     isCache: false,
+    ns: false,
     descriptors: false,
     extraInfo: true,
   }));
   fetcher.start();
   await passSome(time);
-  expect(kinds(asked)).toEqual(['/tor/micro/d', ...CONSENSUSES]);
+  expect(kinds(asked)).toEqual(['/tor/micro/d', '/tor/status-vote/current/consensus-microdesc']);
   expect(store.microdescriptors.size).toBe(7);
   fetcher.stop();
 });
 
 test('wishes may change while it runs', async () => {
-  let wishes: FetchWishes = { isCache: false, descriptors: false, extraInfo: false };
+  let wishes: FetchWishes = { isCache: false, ns: false, descriptors: false, extraInfo: false };
   const { fetcher, store, asked, time } = makeFetcher(() => wishes);
   fetcher.start();
   await passSome(time);
