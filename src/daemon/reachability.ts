@@ -4,11 +4,14 @@
  * As C tor has it: an address family counts as reachable once some relay that dialled us at the address which we
  * publish asked us for a circuit (workers count those). Until then circuits to ourselves are built every minute in the
  * first twenty, later seldom; then the operator is told what nobody reaches and what to look at. An IPv6 address that
- * nobody wrote in torrc and nobody reaches is left out of the descriptor instead. Once IPv4 is reachable, four such
- * circuits carry DROP cells, so that a new relay has some bandwidth to report.
+ * nobody wrote in torrc and nobody reaches is left out of the descriptor instead. Once publishing waits for nothing, four
+ * such circuits carry DROP cells, so that a new relay has some bandwidth to report.
+ *
+ * Unlike C tor, which in a small network may wait for ever, a link of ours is given up when all relays have one.
  * @source C tor's selftest.c and relay_periodic.c
  */
 import { type Endpoint, printEndpoint } from '../bytes/address.ts';
+import { encodeHex } from '../bytes/base.ts';
 import { CELL_BYTES } from '../cell/cell.ts';
 import { destroyReasonName } from '../cell/reason.ts';
 import type { ClientCircuit, OriginClient } from '../directory/origin-client.ts';
@@ -43,6 +46,10 @@ export interface ReachabilityConfig {
   readonly reachedCount: (family: Family) => number;
   /** A path that ends at ourselves and reaches us over a family; null while there is none. */
   readonly pathTo: (family: Family) => OriginHop[] | null;
+  /** Whether we have a link to a relay, or are about to. */
+  readonly isLinked: (rsaId: Uint8Array) => boolean;
+  /** Give up the links to a relay: they are closed once they carry no circuit. */
+  readonly retireLinks: (rsaId: Uint8Array) => void;
   /** Something changed that publishing depends on; a few words why. */
   readonly onChange: (why: string) => void;
 }
@@ -56,6 +63,8 @@ const PATIENCE_MS = 20 * MINUTE_MS;
 const EARLY_EVERY_MS = MINUTE_MS;
 const EARLY_EVERY_TESTING_MS = 5000;
 const BUILD_TIMEOUT_MS = MINUTE_MS;
+/** A link that was given up is closed by then, unless it carries circuits. */
+const RETIRED_MS = 5000;
 /** A test circuit lives no longer. */
 const CIRCUIT_LIFE_MS = 5 * MINUTE_MS;
 /** What the bandwidth test sent has long arrived by then: its circuits have served. */
@@ -93,11 +102,14 @@ export class Reachability {
   private sinceMs = 0;
   private nextTestMs = 0;
   private nextComplaintMs = 0;
+  private nextRetireMs = 0;
   private testedMs: number | null = null;
   private omits = false;
   /** How far circuits came: none of them got a first hop, or at least one its last but one. */
   private failedFirst = 0;
   private failedLast = 0;
+  /** Circuits that opened and showed nothing. */
+  private openedInVain = 0;
 
   constructor(config: ReachabilityConfig) {
     this.config = config;
@@ -114,6 +126,10 @@ export class Reachability {
   /** Give up what is under way. */
   stop(): void {
     this.running = false;
+    this.closeTests();
+  }
+
+  private closeTests(): void {
     for (const { circuit } of this.tests) circuit.close();
     this.tests.clear();
   }
@@ -121,6 +137,7 @@ export class Reachability {
   /** Forget what is known: our address is another one now. */
   reset(): void {
     const nowMs = this.config.nowMs();
+    this.closeTests();
     for (const family of FAMILIES) {
       const standing = this.standing[family];
       standing.reached = false;
@@ -132,8 +149,10 @@ export class Reachability {
     this.nextComplaintMs = nowMs + PATIENCE_MS;
     this.omits = false;
     this.testedMs = null;
+    this.nextRetireMs = nowMs;
     this.failedFirst = 0;
     this.failedLast = 0;
+    this.openedInVain = 0;
   }
 
   /** Look for paths again: there is new directory information. */
@@ -179,9 +198,7 @@ export class Reachability {
       test.circuit.close();
     }
     if (nowMs >= this.nextTestMs) {
-      const { testing } = this.config.settings();
-      const early = testing ? EARLY_EVERY_TESTING_MS : EARLY_EVERY_MS;
-      this.nextTestMs = nowMs + (nowMs - this.sinceMs < PATIENCE_MS ? early : PATIENCE_MS);
+      this.nextTestMs = nowMs + (nowMs - this.sinceMs < PATIENCE_MS ? this.earlyEveryMs : PATIENCE_MS);
       this.test();
     } else {
       this.testNext();
@@ -190,6 +207,10 @@ export class Reachability {
       this.nextComplaintMs = nowMs + PATIENCE_MS;
       this.complain();
     }
+  }
+
+  private get earlyEveryMs(): number {
+    return this.config.settings().testing ? EARLY_EVERY_TESTING_MS : EARLY_EVERY_MS;
   }
 
   /** The relay reports little bandwidth: test it again, if that is long ago. */
@@ -230,8 +251,8 @@ export class Reachability {
   }
 
   /**
-   * Build circuits to what nobody is known to reach, and for the bandwidth test. The second family's has to wait for
-   * the next second: the links that the first one makes are known then, and left out.
+   * Build circuits to what nobody is known to reach, and once nothing is waited for, for the bandwidth test. The second
+   * family's has to wait for the next second: the links that the first one makes are known then, and left out.
    */
   private test(): void {
     this.due = [...FAMILIES];
@@ -240,7 +261,8 @@ export class Reachability {
 
   private testNext(): void {
     for (let family = this.due.shift(); family !== undefined; family = this.due.shift()) {
-      const wantsMore = this.testedMs === null && this.openTests < TEST_CIRCUITS;
+      // Links that carry the bandwidth test cannot be made anew for the other one.
+      const wantsMore = this.testedMs === null && this.waitsFor === null && this.openTests < TEST_CIRCUITS;
       const endpoint = this.config.address()[family];
       const isReachable = this.isReachable(family);
       if (endpoint === null || (isReachable && !wantsMore) || this.tests.size >= CIRCUITS_MAX) continue;
@@ -264,6 +286,7 @@ export class Reachability {
           '20 minutes -- look for log messages indicating success)',
       );
     }
+    if (!isReachable && this.retires(path[path.length - 2]!, family)) return;
     let test: Test | null = null;
     const circuit = this.config.client.open(path, BUILD_TIMEOUT_MS, {
       onOpen: () => this.onOpen(circuit!),
@@ -276,6 +299,24 @@ export class Reachability {
     if (circuit === null || circuit.isOver) return;
     test = { circuit, startedMs: this.config.nowMs() };
     this.tests.add(test);
+  }
+
+  /**
+   * Where each relay that could dial us has a link to us already, they all use that one, and no test shows anything, for
+   * as long as tests keep those links in use: then one of them is given up now and then, and tested by soon after.
+   */
+  private retires({ rsaId }: OriginHop, family: Family): boolean {
+    const nowMs = this.config.nowMs();
+    if (nowMs < this.nextRetireMs || !this.config.isLinked(rsaId)) return false;
+    log.info(
+      'or',
+      `Every relay that could test our ${NAMES[family]} ORPort has a link to us: giving up the one to ` +
+        `${encodeHex(rsaId).toUpperCase()}, so that it makes a new one.`,
+    );
+    this.nextRetireMs = nowMs + 2 * this.earlyEveryMs;
+    this.nextTestMs = Math.min(this.nextTestMs, nowMs + RETIRED_MS);
+    this.config.retireLinks(rsaId);
+    return true;
   }
 
   private onFailed(reason: number, hops: number, length: number): void {
@@ -291,8 +332,9 @@ export class Reachability {
   private onOpen(circuit: ClientCircuit): void {
     if (!this.running) return;
     this.lookWhatWasReached();
-    if (this.testedMs !== null || !this.isReachable('ipv4')) {
+    if (this.testedMs !== null || this.waitsFor !== null || !this.isReachable('ipv4')) {
       // It has served, or it came about by a link that there was already and shows nothing.
+      this.openedInVain++;
       this.forget(circuit);
       circuit.close();
     } else if (this.openTests >= TEST_CIRCUITS) {
@@ -344,6 +386,8 @@ export class Reachability {
     if (this.failedFirst > 0) {
       return 'No circuit got even to its first relay: please check that this host may open connections to the outside.';
     }
+    if (this.openedInVain > 0)
+      return `Test circuits came in by links that were already there, which shows nothing. ${usual}`;
     return `No test could be made yet: the directory documents that it takes are not there. ${usual}`;
   }
 }

@@ -47,7 +47,7 @@ export interface SelfHost {
   readonly ports: () => readonly AdvertisedOrPort[];
   readonly keys: Pick<KeyKeeper, 'identity' | 'describedOnionKeys'>;
   readonly workers: number;
-  readonly supervisor: () => Pick<Supervisor, 'scoreboard' | 'postOrigin' | 'isLinked'>;
+  readonly supervisor: () => Pick<Supervisor, 'scoreboard' | 'postOrigin' | 'isLinked' | 'retireLinks'>;
   readonly observedBytesPerSec: () => number;
   /** Workers need new options. */
   readonly onAddress: () => void;
@@ -105,6 +105,8 @@ export class SelfSide {
       address: () => this.address,
       reachedCount: (family) => this.reachedCount(family),
       pathTo: (family) => this.pathTo(family),
+      isLinked: (rsaId) => host.supervisor().isLinked(rsaId),
+      retireLinks: (rsaId) => host.supervisor().retireLinks(rsaId),
       onChange: (why) => directory.publisher.markDirty(why),
     });
     directory.documents.onChange((kind) => {
@@ -300,6 +302,7 @@ export class SelfSide {
   onOptions(): void {
     this.chooser = null;
     this.seen = null;
+    this.nextLookMs = 0;
     this.excluded = this.readExcluded();
   }
 

@@ -243,6 +243,11 @@ export class Supervisor {
     return this.roster.isLinked(rsaId);
   }
 
+  /** Give up the links to a relay: they take no new circuits, and are closed once they carry none. */
+  retireLinks(rsaId: Uint8Array): void {
+    this.roster.retire(rsaId);
+  }
+
   /** Ask a worker for something about our own circuits. False when it is not there. */
   postOrigin(worker: number, order: OriginOrder): boolean {
     const seat = this.seats[worker];

@@ -323,6 +323,23 @@ export class Roster {
     });
   }
 
+  /**
+   * Mark all open channels to a relay bad: they take no new circuits, and each owner closes its own once nothing uses
+   * it. Returns how many were marked.
+   */
+  retire(rsaId: Uint8Array): number {
+    const rows = this.#rows;
+    const bucket = rows.bucketOf(rsaId);
+    return rows.locked(bucket, () => {
+      let marked = 0;
+      for (let at = rows.first(bucket); at >= 0; at = rows.next(at)) {
+        if (rows.stateOf(at) === RowState.OPEN && rows.holds(at, RSA_AT, rsaId))
+          marked += Number(rows.markBad(at));
+      }
+      return marked;
+    });
+  }
+
   #choose(bucket: number, target: RosterTarget): RosterChoice {
     const rows = this.#rows;
     const ipv4 = target.ipv4 === null ? null : widen(target.ipv4);

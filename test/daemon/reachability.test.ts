@@ -50,6 +50,9 @@ class Bench {
   readonly counts = { ipv4: 5, ipv6: 0 };
   address = addressOf(null);
   hasPaths = true;
+  /** Whether the relays that could dial us have links to us. */
+  areLinked = false;
+  retired = 0;
   settings: ReachabilitySettings = {
     assume: { ipv4: false, ipv6: false },
     publishAnyway: { ipv4: false, ipv6: false },
@@ -68,6 +71,10 @@ class Bench {
     address: () => this.address,
     reachedCount: (family) => this.counts[family],
     pathTo: (family) => (this.hasPaths ? [hop('ipv4'), hop('ipv4'), hop(family)] : null),
+    isLinked: () => this.areLinked,
+    retireLinks: () => {
+      this.retired++;
+    },
     onChange: (why) => this.changes.push(why),
   });
 
@@ -150,6 +157,8 @@ describe('reaching IPv4', () => {
     bench.pass(1000);
     expect(bench.self.waitsFor).toBeNull();
     bench.self.reset();
+    // Circuits to the old one keep links in use.
+    expect(bench.client.count).toBe(0);
     expect(bench.self.waitsFor).not.toBeNull();
     bench.pass(1000);
     expect(said.filter((text) => text.includes('Now checking')).length).toBe(1);
@@ -266,6 +275,56 @@ describe('after twenty minutes', () => {
     expect(said.at(-1)).toStartWith('warn Your server');
     bench.settings = { ...bench.settings, assume: { ipv4: false, ipv6: true } };
     expect(bench.self.waitsFor).toBeNull();
+  });
+});
+
+describe('relays without a link to us', () => {
+  test('are left to the family that nobody reaches yet: the bandwidth test waits', () => {
+    const bench = new Bench();
+    bench.address = addressOf('2001:db9::7', 'torrc');
+    bench.self.start();
+    bench.pass(2000);
+    bench.counts.ipv4++;
+    bench.open(1);
+    expect(bench.orders.at(-1)).toEqual({ kind: 'close', circuit: 1 });
+    bench.fail(2, 2);
+    bench.pass(3 * MINUTE_MS);
+    expect(bench.opened().map(([, family]) => family)).toEqual(['ipv4', 'ipv6', 'ipv6', 'ipv6', 'ipv6']);
+    bench.counts.ipv6++;
+    bench.pass(MINUTE_MS);
+    for (let i = 0; i < 4; i++) bench.open(bench.opened().at(-1)![0]);
+    expect(said.at(-1)).toBe('notice Performing bandwidth self-test...done.');
+  });
+
+  test('where there are none, one link is given up now and then, and tested by soon after', () => {
+    const bench = new Bench();
+    bench.areLinked = true;
+    bench.self.start();
+    bench.pass(1000);
+    expect([bench.retired, bench.opened().length]).toEqual([1, 0]);
+    // It is in use still: the test is made all the same.
+    bench.pass(5000);
+    expect([bench.retired, bench.opened().length]).toEqual([1, 1]);
+    bench.pass(2 * MINUTE_MS);
+    expect(bench.retired).toBe(2);
+    bench.areLinked = false;
+    bench.pass(5000);
+    expect(bench.retired).toBe(2);
+    bench.counts.ipv4++;
+    bench.areLinked = true;
+    bench.pass(10 * MINUTE_MS);
+    expect(bench.retired).toBe(2);
+  });
+
+  test('what opens over links that were there is told as such', () => {
+    const bench = new Bench();
+    bench.self.start();
+    bench.pass(1000);
+    bench.open(1);
+    bench.pass(20 * MINUTE_MS);
+    expect(said.at(-1)).toContain(
+      'Test circuits came in by links that were already there, which shows nothing.',
+    );
   });
 });
 

@@ -82,6 +82,7 @@ class Bench {
         supervisor: () => ({
           scoreboard: this.scoreboard,
           isLinked: () => false,
+          retireLinks: () => {},
           postOrigin: (_worker: number, order: OriginOrder) => {
             this.orders.push(order);
             return true;

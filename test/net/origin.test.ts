@@ -7,7 +7,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EndReason } from '../../src/cell/reason.ts';
 import { MicrodescriptorStore } from '../../src/directory/microdescriptor-store.ts';
@@ -42,13 +42,14 @@ const PLANS: NodePlan[] = [
     ipv6: true,
     torrc: ['AssumeReachable 0', 'AssumeReachableIPv6 0'],
   },
-  // No cache: it asks the others' caches through circuits. Only IPv4.
+  // No cache: it asks the others' caches through circuits. Only IPv4 at first.
   {
     name: 'plain',
     software: 'onionrelay',
     role: 'relay',
+    ipv6: true,
     late: true,
-    torrc: ['AssumeReachable 0', 'AssumeReachableIPv6 0', 'DirCache 0'],
+    torrc: ['AssumeReachable 0', 'AssumeReachableIPv6 0', 'DirCache 0', 'AddressDisableIPv6 1'],
   },
 ];
 
@@ -282,6 +283,37 @@ describe.skipIf(!needsCTor('test/net/origin'))('in a network of C tors', () => {
       expect(fingerprints).toContain(asked.exec(node.log())![1]!);
     },
     2 * DEADLINE_MS,
+  );
+
+  test(
+    'an IPv6 address that is added while every relay has a link to us is found reachable all the same',
+    async () => {
+      const node = net.node('plain');
+      await waitUntil('the hop of plain', WAIT_MS, () => {
+        readHops(net, hops);
+        return hops.has('plain');
+      });
+      expect(hops.get('plain')!.ipv6).toBeNull();
+      for (const name of RELAYS) (await ours.open(path(name, 'plain'))).close();
+      const torrc = join(node.directory, 'torrc');
+      writeFileSync(
+        torrc,
+        readFileSync(torrc, 'utf8').replace('AddressDisableIPv6 1', 'AddressDisableIPv6 0'),
+      );
+      const from = node.log().length;
+      process.kill(node.pid!, 'SIGHUP');
+      await waitUntil(
+        'the address that was added to be found reachable',
+        WAIT_MS,
+        () => node.log().slice(from).includes(`Self-testing indicates your ORPort [::1]:${node.orPort6} is`),
+        () => node.log().slice(from).slice(-3000),
+      );
+      expect(node.log().slice(from)).toContain(
+        'Every relay that could test our IPv6 ORPort has a link to us',
+      );
+      expect((await node.counters()).get('own_ipv6_reached')).toBeGreaterThan(0);
+    },
+    DEADLINE_MS,
   );
 
   test('C tor warns of nothing that it would not warn of without ours', () => {

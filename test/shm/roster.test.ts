@@ -562,3 +562,22 @@ test('who has a channel of any kind is linked', () => {
   worker.remove(handle);
   expect(main.isLinked(rsa(1))).toBe(false);
 });
+
+test('retired channels of one relay take no new circuits, and their owners find out', () => {
+  const sab = Roster.create(16, KEY);
+  const main = new Roster(sab, 2);
+  const workers = [new Roster(sab, 0), new Roster(sab, 1)] as const;
+  const handles = workers.map((worker) => worker.insert(row({ canonical: true })));
+  const dialling = workers[0].insert(dial({ address: at(9) }));
+  const other = workers[1].insert(row({ rsaId: rsa(2) }));
+  expect(main.retire(rsa(1))).toBe(2);
+  expect(workers.map((worker, i) => worker.isBad(handles[i]!))).toEqual([true, true]);
+  expect([workers[0].isBad(dialling), workers[1].isBad(other)]).toEqual([false, false]);
+  expect(workers[0].choose(target()).verdict).toBe('none');
+  expect(main.retire(rsa(1))).toBe(0);
+  // They are links until they are closed.
+  workers[0].remove(dialling);
+  expect(main.isLinked(rsa(1))).toBe(true);
+  for (const [i, worker] of workers.entries()) worker.remove(handles[i]!);
+  expect(main.isLinked(rsa(1))).toBe(false);
+});
