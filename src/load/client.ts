@@ -41,6 +41,11 @@ export interface Hop {
   readonly onionKey: Uint8Array | null;
 }
 
+/** What C tor says of a circuit that it closes for having been idle, and how often one is laid again. */
+const IDLE_END = 'DESTROY: FINISHED';
+const LAYINGS_MAX = 3;
+/** Identifiers of circuits that are laid again lie so far apart. */
+const AGAIN_STRIDE = 1 << 24;
 /** Every so many flood cells of a circuit, one is compared byte by byte. */
 export const SAMPLE_EVERY = 61;
 
@@ -67,6 +72,8 @@ export class LoadCircuit {
   far: Tor1ClientLayer | null = null;
   pending: Pending | null = null;
   alive = true;
+  /** Why the relay closed it. */
+  lost = 'we closed it';
 
   constructor(index: number, circId: number, link: LoadLink, material: Uint8Array) {
     this.index = index;
@@ -118,6 +125,24 @@ export class LoadClient implements LinkUser {
     this.#created.set(link, new Map());
     await link.opened;
     return link;
+  }
+
+  /**
+   * Create a circuit and extend it by the sink. Every eleven seconds C tor closes, for having been idle, what was created
+   * on a link that it has sent no cell on so far: such a circuit is laid again.
+   */
+  async lay(link: LoadLink, index: number, circId: number, hop: Hop): Promise<LoadCircuit> {
+    for (let i = 0; ; i++) {
+      try {
+        const circuit = await this.create(link, index, circId + i * AGAIN_STRIDE);
+        await this.extend(circuit, hop);
+        return circuit;
+      } catch (fault) {
+        const isIdleEnd = fault instanceof OperatorError && fault.what.endsWith(IDLE_END);
+        if (!isIdleEnd || i + 1 === LAYINGS_MAX) throw fault;
+        this.losses.splice(0, this.losses.length, ...this.losses.filter((why) => why !== IDLE_END));
+      }
+    }
   }
 
   /** Create a circuit of one hop. `index`: its number in the tally. */
@@ -226,7 +251,7 @@ export class LoadClient implements LinkUser {
 
   #ask(circuit: LoadCircuit, cell: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      if (!circuit.alive) reject(broken(`circuit ${circuit.index} is closed`, this.#where));
+      if (!circuit.alive) reject(broken(`circuit ${circuit.index}: ${circuit.lost}`, this.#where));
       circuit.pending = { resolve, reject };
       circuit.link.send(cell);
     });
@@ -289,6 +314,7 @@ export class LoadClient implements LinkUser {
     if (circuit === undefined) return;
     circuits.delete(circId);
     circuit.alive = false;
+    circuit.lost = why;
     circuit.pending?.reject(broken(`circuit ${circuit.index}: ${why}`, this.#where));
     this.losses.push(why);
   }

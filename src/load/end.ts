@@ -164,9 +164,8 @@ class ClientEnd {
       while (next < circuits) {
         const index = next++;
         const link = chosen[index % chosen.length]!;
-        const circuit = await this.client.create(link, index, CIRC_ID_BASE + index);
-        await this.client.extend(circuit, hops[hopOf(index, chosen.length, hops.length, routes)]!);
-        this.circuits.push(circuit);
+        const hop = hops[hopOf(index, chosen.length, hops.length, routes)]!;
+        this.circuits.push(await this.client.lay(link, index, CIRC_ID_BASE + index, hop));
       }
     };
     await Promise.all(Array.from({ length: Math.min(BUILDING, circuits) }, lane));
@@ -179,9 +178,7 @@ class ClientEnd {
     const dialled: LoadCircuit[] = [];
     for (const [hop, dialer] of dialers.entries()) {
       const circId = CIRC_ID_BASE + spareIndex + hop;
-      const circuit = await this.client.create(this.#links[dialer]!, spareIndex, circId);
-      await this.client.extend(circuit, hops[hop]!);
-      dialled.push(circuit);
+      dialled.push(await this.client.lay(this.#links[dialer]!, spareIndex, circId, hops[hop]!));
     }
     return dialled;
   }

@@ -60,9 +60,7 @@ export class Prober {
   /** Build the circuits, and the one straight to the sink. */
   async build(sink: Hop): Promise<void> {
     for (const [index, link] of this.#links.entries()) {
-      const circuit = await this.client.create(link, index, CIRC_ID_BASE + index);
-      await this.client.extend(circuit, sink);
-      this.circuits.push(circuit);
+      this.circuits.push(await this.client.lay(link, index, CIRC_ID_BASE + index, sink));
     }
     this.#directCircuit = await this.#direct.create(await this.#direct.connect(), 0, CIRC_ID_BASE);
   }
