@@ -12,7 +12,8 @@ const ROOT = resolve(import.meta.dir, '../..');
  */
 const VOTING_INTERVAL_SEC = 20;
 const VOTE_PHASE_SEC = 4;
-const STOP_DEADLINE_MS = 20_000;
+const STOP_DEADLINE_MS = 60_000;
+const STOP_AGAIN_MS = 10_000;
 
 export type Software = 'tor' | 'onionrelay';
 
@@ -158,7 +159,7 @@ export class NetworkNode {
     // A C tor that was stopped while it still started may miss that; a second SIGINT ends it at once.
     const again = setTimeout(() => {
       if (this.software === 'tor') child.kill('SIGINT');
-    }, STOP_DEADLINE_MS / 2);
+    }, STOP_AGAIN_MS);
     await waitUntil(
       `end of ${this.plan.name}`,
       STOP_DEADLINE_MS,

@@ -75,7 +75,7 @@ export class Network {
     if (known !== undefined) return known;
     const node = this.node(name);
     let control: ControlPort | null = null;
-    await waitUntil(`control port of ${name}`, 30_000, async () => {
+    await waitUntil(`control port of ${name}`, BOOTSTRAP_DEADLINE_MS, async () => {
       control = await ControlPort.open(node.controlPort).catch(() => null);
       return control !== null;
     });
