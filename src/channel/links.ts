@@ -339,6 +339,8 @@ export class Links implements LinkEvents<Link>, TimerTarget {
     const taken = channel.wire.write(bytes, 0, bytes.length);
     this.config.counters.add(Counter.bytes_written, taken);
     this.config.throttle.onWritten(channel, taken);
+    // The write may have closed the link.
+    if (link.halfOpen !== halfOpen) return;
     if (taken < bytes.length) halfOpen.unsent = bytes.slice(taken);
     this.countHeld(halfOpen);
   }

@@ -23,7 +23,7 @@ import type { RingPort } from './ring-port.ts';
 
 /**
  * Send the cell at `at` along a leg. Its circuit id is overwritten. Returns false when the circuit died of its
- * queue's bound: the row is gone then.
+ * queue's bound, or of a link that broke as it was written to: the row is gone then.
  */
 export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at: number): boolean {
   const table = plane.table;
@@ -34,7 +34,7 @@ export function sendCell(plane: CircuitPlane, leg: number, bytes: Uint8Array, at
     if (!channel.congested) {
       table.sent[leg]! += plane.ewma.weight;
       channel.put(bytes, at);
-      return true;
+      return channel.state === CHANNEL_OPEN;
     }
     return park(plane, leg, bytes, at, null);
   }
@@ -66,7 +66,7 @@ export function sendBody(
     if (!channel.congested) {
       table.sent[leg]! += plane.ewma.weight;
       channel.putBody(table.id[leg]!, command, body, at);
-      return true;
+      return channel.state === CHANNEL_OPEN;
     }
   } else {
     ring = plane.ports[portWorker(port)]!;

@@ -40,6 +40,20 @@ describe('half-open links', () => {
     expect(rig.count('link_refused_total')).toBe(1);
   });
 
+  test('that end as their handshake is written count for nothing any more', () => {
+    const rig = new Rig();
+    const peer = Peer.connect(rig.world, rig.relay, { mute: true });
+    const link = peer.wire.other;
+    link.write = () => {
+      link.end();
+      return 0;
+    };
+    rig.settle();
+    const { links } = rig.relay.workers[0]!.data;
+    expect([links.halfOpen, links.halfOpenBytes]).toEqual([0, 0]);
+    expect(rig.count('link_tls_failed')).toBe(1);
+  });
+
   test('have a deadline', () => {
     const rig = new Rig({ options: { handshakeTimeoutMs: 5000 } });
     const mute = Peer.connect(rig.world, rig.relay, { mute: true });

@@ -4,6 +4,8 @@ import { buildCell } from '../../src/cell/cell.ts';
 import { Command } from '../../src/cell/command.ts';
 import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
+import { FLUSH_BYTES } from '../../src/channel/channel.ts';
+import { sendCell } from '../../src/circuit/cell-queue.ts';
 import { ClientCircuit } from '../sim/client.ts';
 import { audit } from '../sim/ledger.ts';
 import { Peer } from '../sim/peer.ts';
@@ -34,6 +36,25 @@ function blockClient(rig: Rig): (cells?: number) => void {
     if (padding >= 0) rig.client.cells.splice(padding, 1);
   };
 }
+
+test('a link that breaks as it is written to ends the circuit whose cell it was, and the sender hears of it', () => {
+  const rig = new Rig();
+  const circuits = [rig.openTwo(ID), rig.openTwo(ID + 1)];
+  const { plane } = rig;
+  const link = rig.client.wire.other;
+  link.write = () => {
+    link.end();
+    return 0;
+  };
+  const leg = plane.table.find(0, circuits[1]!.circId);
+  const cell = buildCell(0, Command.RELAY, filled(509, 1));
+  let sent = 0;
+  while (sendCell(plane, leg, cell, 0)) sent++;
+  // Staging is written once so much is in it.
+  expect(sent).toBe(Math.ceil(FLUSH_BYTES / 514) - 1);
+  rig.settle();
+  rig.expectEmpty();
+});
 
 describe('a client that does not read', () => {
   test('gets its cells in order later, its circuits in turn', () => {

@@ -56,6 +56,22 @@ test('a circuit that closes in the middle of sending ends its streams and nothin
   rig.expectNoStreams();
 });
 
+test('a circuit whose link breaks in the middle of sending, and says so at once, ends its streams and nothing else', () => {
+  const rig = new ExitRig();
+  const connection = rig.stream(9);
+  const link = rig.prev.wire.other;
+  // The first write of 32 KiB is in the middle of the bodies that are sent together.
+  link.write = () => {
+    link.end();
+    return 0;
+  };
+  connection.say(filled(200 * RELAY_DATA_MAX, 1));
+  rig.settle();
+  expect(connection.ended).toBe(true);
+  expect(rig.count('channels_closed')).toBe(1);
+  rig.expectNoStreams();
+});
+
 test('a queue above its mark tells congestion control', () => {
   const rig = new ExitRig();
   const connection = rig.stream(9);
