@@ -11,6 +11,8 @@ import type { Channel } from './channel.ts';
 
 /** One flush is earned in so long. */
 export const MERGE_MS = 1.5;
+/** How long a flush may be put off to merge batches. */
+export const FLUSH_DELAY_MS = 1;
 /** Flushes that a pause earns at most. */
 export const FLUSHES_AHEAD = 4;
 

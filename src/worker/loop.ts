@@ -9,6 +9,7 @@ import { isLoopback } from '../bytes/address.ts';
 import type { TellAddressSeen } from '../channel/address-seen.ts';
 import { LinkHandshake } from '../channel/handshake.ts';
 import type { Links } from '../channel/links.ts';
+import { FLUSH_DELAY_MS } from '../channel/scheduler.ts';
 import { dial, listenOn } from '../channel/tls.ts';
 import { REFILL_WAKE_MS } from '../channel/token-bucket.ts';
 import type { CircuitKeys, CircuitPlane } from '../circuit/plane.ts';
@@ -54,8 +55,6 @@ export type StartLetter = Extract<LetterToWorker, { kind: 'start' }>;
 
 /** At least this often a turn happens, for timers. */
 const TICK_MS = 100;
-/** How long a flush may be put off to merge batches. */
-const FLUSH_DELAY_MS = 1;
 
 /** The loop of one worker. */
 export class Loop {

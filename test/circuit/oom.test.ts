@@ -224,9 +224,9 @@ describe('in the middle of a turn', () => {
     const scene = new Scene();
     const [old, young] = [scene.circuit(scene.rig.client), scene.circuit(scene.rig.client)];
     scene.block(scene.rig.client);
-    scene.allow(4 * CHUNK_BYTES);
-    scene.feed(old!, 3 * CHUNK);
-    scene.feed(young!, 3 * CHUNK);
+    scene.allow(5 * CHUNK_BYTES);
+    scene.feed(old!, 4 * CHUNK);
+    scene.feed(young!, 4 * CHUNK);
     expect(scene.ended).toEqual([0]);
     expect(scene.filled).toBeLessThan(scene.limit);
   });

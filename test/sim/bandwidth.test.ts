@@ -24,6 +24,7 @@ const FAULTY: Faults = {
   chunkBytes: 30_000,
   shortWrites: 0.2,
   lateData: 0.05,
+  brokenWrites: 0.3,
   idleDrains: 0.001,
 };
 
@@ -161,6 +162,7 @@ describe('a relay with two workers under one limit', () => {
           chunkBytes: 1 + prng.below(30_000),
           shortWrites: prng.below(3) * 0.3,
           lateData: prng.below(2) * 0.1,
+          brokenWrites: prng.below(2) * 0.5,
           idleDrains: prng.below(2) * 0.002,
         },
         {

@@ -16,13 +16,13 @@ import { type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts
 import type { SimConnection } from './destinations.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { Peer } from './peer.ts';
+import { Quiet } from './quiet.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { World } from './world.ts';
 
 const AUDIT_EVERY = 64;
 const STEPS = 3000;
 const REST_STEPS = 600_000;
-const QUIET_STEPS = 300;
 /** Legs of a set; the most that a set of a C tor client has is two. */
 const LEGS_MOST = 4;
 /** Most messages of a leg that may wait for a ring. */
@@ -128,6 +128,7 @@ export class ConfluxScenario {
       chunkBytes: 100 + draw.below(20_000),
       shortWrites: draw.below(3) * 0.3,
       lateData: draw.below(2) * 0.2,
+      brokenWrites: draw.below(2) * 0.5,
       idleDrains: draw.below(2) * 0.02,
     });
     const listed = Array.from({ length: 32 }, (_, n) => ({
@@ -322,13 +323,11 @@ export class ConfluxScenario {
   private comeToRest(): void {
     const { world } = this;
     this.holding = false;
-    let quiet = 0;
-    for (let i = 0; i < REST_STEPS && quiet < QUIET_STEPS; i++) {
-      const before = world.delivered;
+    const quiet = new Quiet(world, [this.relay]);
+    for (let i = 0; i < REST_STEPS && !quiet.isReached(); i++) {
       if (i % 20 === 0) this.letGo();
       this.step(i);
       if (i % 20 === 19) world.nowMs += 40;
-      quiet = world.delivered === before ? quiet + 1 : 0;
     }
   }
 

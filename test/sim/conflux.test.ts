@@ -8,11 +8,6 @@ import { ConfluxScenario } from './conflux-scenario.ts';
 
 const SEEDS_CI = 300;
 const SEEDS_ELSEWHERE = 40;
-/**
- * Seeds that fail and are not understood yet: in 167 an upload stops 9 KB before its end, after a leg and a worker stood
- * still for a while. `SIM_SEED=167` plays it.
- */
-const KNOWN_TO_FAIL = new Set([167]);
 const NO_TIMEOUT_MS = 24 * 3600 * 1000;
 const chosen = process.env['SIM_SEED'];
 const isCi = (process.env['CI'] ?? '') !== '';
@@ -24,7 +19,6 @@ test.skipIf(chosen !== undefined)(
     let remote = 0;
     let reordered = 0;
     for (let seed = 1; seed <= count; seed++) {
-      if (KNOWN_TO_FAIL.has(seed)) continue;
       const scenario = new ConfluxScenario(seed);
       scenario.run();
       remote += scenario.relay.count('conflux_legs_remote');

@@ -38,10 +38,19 @@ export class SimBell {
 
 /** A ring whose slots are spoilt when the reader gives them back, as a fast writer might fill them. */
 export class SimRing extends Ring {
+  private readonly onTaken: () => void;
+
+  /** @param onTaken told whenever the reader has given slots back */
+  constructor(sab: SharedArrayBuffer, readerBell: Doorbell, writerBell: Doorbell, onTaken: () => void) {
+    super(sab, readerBell, writerBell);
+    this.onTaken = onTaken;
+  }
+
   override release(): boolean {
     const words = new Int32Array(this.u8.buffer);
     const before = words[TAIL_WORD]!;
     const asked = super.release();
+    if (before !== words[TAIL_WORD]) this.onTaken();
     const stride = (this.u8.length - SLOTS_AT) / this.capacity;
     for (let slot = before; slot !== words[TAIL_WORD]; slot = (slot + 1) | 0) {
       const at = SLOTS_AT + (slot & (this.capacity - 1)) * stride;

@@ -18,6 +18,7 @@ const NARROW: Faults = {
   chunkBytes: 1500,
   shortWrites: 0.3,
   lateData: 0.1,
+  brokenWrites: 0.3,
   idleDrains: 0.01,
 };
 const QUEUE_MAX = 64;

@@ -23,6 +23,7 @@ function play(seed: number): void {
     chunkBytes: 40_000,
     shortWrites: 0.2,
     lateData: 0.1,
+    brokenWrites: 0.3,
     idleDrains: 0.01,
   });
   const host = Uint8Array.of(198, 51, 100, 1);

@@ -2,6 +2,7 @@
  * One of our relays in a simulated world: real data planes, one per worker, joined by rings of few slots.
  */
 import { type Endpoint, printIp } from '../../src/bytes/address.ts';
+import { FLUSH_DELAY_MS } from '../../src/channel/scheduler.ts';
 import { REFILL_WAKE_MS } from '../../src/channel/token-bucket.ts';
 import type { CircuitKeys } from '../../src/circuit/plane.ts';
 import { RandomPool } from '../../src/circuit/random-pool.ts';
@@ -126,7 +127,9 @@ export class SimWorker implements Actor {
   touched = true;
   /** A turn is to come, whoever rings. */
   armed = true;
+  /** When the timer of those who wait for bandwidth goes off, and that of a flush which was put off. */
   refillDueMs = Number.POSITIVE_INFINITY;
+  flushDueMs = Number.POSITIVE_INFINITY;
   /** Takes no turn, as one that the machine has no time for. */
   stalled = false;
   /** How often caches had to be given up. */
@@ -205,27 +208,69 @@ export class SimWorker implements Actor {
     return this.armed || this.relay.world.nowMs >= this.refillDueMs;
   }
 
+  private get isFlushDue(): boolean {
+    return this.relay.world.nowMs >= this.flushDueMs;
+  }
+
+  get soonMs(): number {
+    return this.alive && !this.stalled ? this.flushDueMs : Number.POSITIVE_INFINITY;
+  }
+
   ready(): boolean {
-    return this.alive && !this.stalled && this.isDue;
+    return this.alive && !this.stalled && (this.isDue || this.isFlushDue);
+  }
+
+  /** Take a turn, or make up for a flush that was put off: whichever comes first, if both are due. */
+  turn(): void {
+    const { prng } = this.relay.world;
+    this.touched = true;
+    if (!this.isFlushDue || (this.isDue && prng.below(2) === 0)) this.takeTurn();
+    else this.flushLater();
   }
 
   /** As `worker/loop` has it: what is left over arms the next turn, else the bell is armed and looked past once more. */
-  turn(): void {
+  private takeTurn(): void {
     const { data, bell } = this;
     const { nowMs } = this.relay.world;
-    this.touched = true;
-    bell.asleep = false;
-    const left = data.work();
-    data.scheduler.flush(nowMs);
-    data.publishRings();
-    this.armed = left || data.scheduler.dirtyCount > 0;
-    this.refillDueMs =
-      data.throttle.isWaiting || data.edge.isWaiting ? nowMs + REFILL_WAKE_MS : Number.POSITIVE_INFINITY;
-    if (this.armed) return;
-    bell.asleep = true;
-    if (!data.hasRingWork()) return;
+    if (nowMs >= this.refillDueMs) this.refillDueMs = Number.POSITIVE_INFINITY;
     bell.asleep = false;
     this.armed = true;
+    const left = data.work();
+    this.flush();
+    data.publishRings();
+    this.armed = false;
+    this.armRefill();
+    if (left || (this.flushDueMs === Number.POSITIVE_INFINITY && data.scheduler.dirtyCount > 0))
+      this.beginBatch();
+    else this.sleep();
+  }
+
+  private flush(): void {
+    const { scheduler, plane } = this.data;
+    if (scheduler.dirtyCount === 0) return;
+    if (!scheduler.shouldWait(plane.nowMs)) scheduler.flush(plane.nowMs);
+    else if (this.flushDueMs === Number.POSITIVE_INFINITY)
+      this.flushDueMs = this.relay.world.nowMs + FLUSH_DELAY_MS;
+  }
+
+  private flushLater(): void {
+    this.flushDueMs = Number.POSITIVE_INFINITY;
+    this.data.scheduler.flush(this.relay.world.nowMs);
+    this.data.publishRings();
+    this.armRefill();
+  }
+
+  private armRefill(): void {
+    if (this.refillDueMs < Number.POSITIVE_INFINITY) return;
+    if (!this.data.throttle.isWaiting && !this.data.edge.isWaiting) return;
+    this.refillDueMs = this.relay.world.nowMs + REFILL_WAKE_MS;
+  }
+
+  private sleep(): void {
+    this.bell.asleep = true;
+    if (!this.data.hasRingWork()) return;
+    this.bell.asleep = false;
+    this.beginBatch();
   }
 }
 
@@ -247,6 +292,7 @@ export class SimRelay {
   readonly memoryBlock: SharedArrayBuffer;
   readonly memory: MemoryLedger;
   readonly bandwidthBlock: SharedArrayBuffer;
+  readonly bandwidth: Bandwidth;
   readonly dosBlock: SharedArrayBuffer;
   readonly dos: DosTable;
   readonly roster: Roster;
@@ -289,7 +335,8 @@ export class SimRelay {
     this.options = { ...OPTIONS, ...bothQueues(config.options), ...config.options };
     this.ringSlots = config.ringSlots ?? 128;
     this.bandwidthBlock = Bandwidth.create(this.workerCount, world.nowMs);
-    new Bandwidth(this.bandwidthBlock).setLimits(this.options);
+    this.bandwidth = new Bandwidth(this.bandwidthBlock);
+    this.bandwidth.setLimits(this.options);
     this.relayIndex = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
     for (let i = 0; i < this.workerCount; i++) {
       this.workers.push(new SimWorker(this, i, this.options, this.relayIndex));
@@ -310,8 +357,13 @@ export class SimRelay {
     const back = Ring.create(slots);
     const [one, other] = [this.workers[a]!, this.workers[b]!];
     const [bellA, bellB] = [one.bell.asDoorbell, other.bell.asDoorbell];
-    one.data.attach(b, new SimRing(there, bellB, bellA), new SimRing(back, bellA, bellB));
-    other.data.attach(a, new SimRing(back, bellA, bellB), new SimRing(there, bellB, bellA));
+    const onTaken = () => {
+      this.world.moved++;
+    };
+    const thereRing = () => new SimRing(there, bellB, bellA, onTaken);
+    const backRing = () => new SimRing(back, bellA, bellB, onTaken);
+    one.data.attach(b, thereRing(), backRing());
+    other.data.attach(a, backRing(), thereRing());
     one.wake();
     other.wake();
   }
@@ -320,7 +372,7 @@ export class SimRelay {
   reload(changed: Partial<WorkerOptions>): void {
     const options = { ...OPTIONS, ...changed };
     this.options = options;
-    new Bandwidth(this.bandwidthBlock).setLimits(options);
+    this.bandwidth.setLimits(options);
     for (const worker of this.workers) {
       this.world.later(() => {
         if (worker.alive) worker.setOptions(options);
@@ -352,7 +404,7 @@ export class SimRelay {
       for (const other of this.workers) if (other.alive) other.detach(worker);
       this.roster.dropWorker(worker);
       this.memory.dropWorker(worker);
-      new Bandwidth(this.bandwidthBlock).dropWorker(worker);
+      this.bandwidth.dropWorker(worker);
       this.dos.dropWorker(worker);
     });
   }

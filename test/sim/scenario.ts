@@ -19,6 +19,7 @@ import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import type { Hop } from './client.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { OriginTraffic } from './origin-traffic.ts';
+import { Quiet } from './quiet.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { Terminal } from './terminal.ts';
 import { attend, type Circuit, Client } from './traffic.ts';
@@ -26,10 +27,7 @@ import { auditWaits, expectNoWaits } from './waits.ts';
 import { World } from './world.ts';
 
 const AUDIT_EVERY = 64;
-/** So many steps in which no byte arrives anywhere are rest. */
-const QUIET_STEPS = 300;
-
-/** After so many steps without an arrival the clock goes faster: nothing but time is waited for. */
+/** After so many steps in which nothing moves the clock goes faster: nothing but time is waited for. */
 const SLOW_STEPS = 20;
 /** Rare things that move much at once: the books are then counted in full. */
 const RARE = [
@@ -106,6 +104,7 @@ export class Scenario {
       chunkBytes: 1 + draw.below(4000),
       shortWrites: draw.below(3) * 0.3,
       lateData: draw.below(2) * 0.2,
+      brokenWrites: draw.below(2) * 0.5,
       idleDrains: draw.below(2) * 0.02,
     });
     const { world } = this;
@@ -334,21 +333,19 @@ export class Scenario {
     for (const circuit of this.doomed) circuit.abandon();
   }
 
-  /** Step until nothing arrives anywhere any more. */
+  /** Step until nothing moves any more. */
   private rest(): void {
     const { world } = this;
-    let delivered = -1;
-    for (let quiet = 0; quiet < QUIET_STEPS; quiet++) {
+    const quiet = new Quiet(world, this.relays);
+    do {
       for (const circuit of this.circuits) {
         circuit.sayForward();
         circuit.sayBackward();
       }
       this.own.talk();
       if (!this.step()) world.nowMs += 10;
-      else if (quiet > SLOW_STEPS) world.nowMs += 2;
-      if (world.delivered !== delivered) quiet = 0;
-      delivered = world.delivered;
-    }
+      else if (quiet.steps > SLOW_STEPS) world.nowMs += 2;
+    } while (!quiet.isReached());
   }
 
   /** What limits may have done to a circuit. */

@@ -4,15 +4,8 @@
  */
 import { Scenario } from './scenario.ts';
 
-/**
- * Seeds that fail and are not understood yet: in 9908 a channel stays paused when all is over. `SIM_SEED=9908` in
- * `sim.test.ts` plays it.
- */
-const KNOWN_TO_FAIL = new Set([9908]);
-
 const [first = 1, count = 1, step = 1] = Bun.argv.slice(2).map(Number);
 for (let seed = first, i = 0; i < count; seed += step, i++) {
-  if (KNOWN_TO_FAIL.has(seed)) continue;
   try {
     new Scenario(seed).run();
   } catch (error) {

@@ -12,6 +12,7 @@ import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import type { SimConnection } from './destinations.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { Peer, type TakenCell } from './peer.ts';
+import { Quiet } from './quiet.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { byteAt, type SimStream, StreamClient } from './stream-client.ts';
 import { World } from './world.ts';
@@ -44,6 +45,7 @@ export class StreamScenario {
       chunkBytes: 100 + draw.below(20_000),
       shortWrites: draw.below(3) * 0.3,
       lateData: draw.below(2) * 0.2,
+      brokenWrites: draw.below(2) * 0.5,
       idleDrains: draw.below(2) * 0.02,
     });
     const { world } = this;
@@ -204,13 +206,11 @@ export class StreamScenario {
   private comeToRest(): void {
     const { world } = this;
     this.holding = false;
-    let quiet = 0;
-    for (let i = 0; i < REST_STEPS && quiet < 200; i++) {
-      const before = world.delivered;
+    const quiet = new Quiet(world, [this.relay]);
+    for (let i = 0; i < REST_STEPS && !quiet.isReached(); i++) {
       if (i % 20 === 0) this.letGo();
       this.step(i);
       if (i % 20 === 19) world.nowMs += 40;
-      quiet = world.delivered === before ? quiet + 1 : 0;
     }
   }
 

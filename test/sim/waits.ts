@@ -68,7 +68,8 @@ function auditWorker(relay: SimRelay, worker: SimWorker): void {
     worker.armed || !data.throttle.isWaiting || refillDueMs < Number.POSITIVE_INFINITY,
     () => `worker ${who} sleeps while links wait for bandwidth`,
   );
-  check(isReady || data.scheduler.dirtyCount === 0, () => `worker ${who} sleeps over unwritten channels`);
+  const isFlushed = data.scheduler.dirtyCount === 0 || worker.flushDueMs < Number.POSITIVE_INFINITY;
+  check(isReady || isFlushed, () => `worker ${who} sleeps over unwritten channels`);
   check(isReady || data.plane.onionQueue.length === 0, () => `worker ${who} sleeps over handshakes`);
   for (const port of data.plane.ports) {
     if (port === null) continue;

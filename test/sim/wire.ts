@@ -19,8 +19,10 @@ export interface Faults {
   readonly chunkBytes: number;
   /** Chance that a write takes less than there is room for. */
   readonly shortWrites: number;
-  /** Chance that a chunk is delivered to an end that has paused. */
+  /** Chance that a chunk which was under way when an end paused is delivered to it nevertheless, as sockets do. */
   readonly lateData: number;
+  /** Chance that a write to a connection that broke tells its owner so before it returns. */
+  readonly brokenWrites: number;
   /** Chance, per step, that an end is told to drain without need. */
   readonly idleDrains: number;
 }
@@ -30,6 +32,7 @@ export const GOOD: Faults = {
   chunkBytes: 1 << 19,
   shortWrites: 0,
   lateData: 0,
+  brokenWrites: 0,
   idleDrains: 0,
 };
 
@@ -47,6 +50,8 @@ export class WireEnd implements Wire {
   private outgoing: Uint8Array[] = [];
   outgoingBytes = 0;
   paused = false;
+  /** Bytes that were under way to the owner when it paused: only they may come late. */
+  private lateBytes = 0;
   /** Delivers nothing to its owner: a peer that does not read. */
   stalled = false;
   private wantsDrain = false;
@@ -71,6 +76,7 @@ export class WireEnd implements Wire {
   }
 
   write(bytes: Uint8Array, from: number, length: number): number {
+    if (this.canBreak && this.chance.float() < this.faults.brokenWrites) this.end();
     if (this.closing || this.dead) return 0;
     let taken = Math.min(length, this.faults.capacityBytes - this.outgoingBytes);
     if (taken > 0 && this.chance.float() < this.faults.shortWrites) taken = this.chance.below(taken + 1);
@@ -82,11 +88,14 @@ export class WireEnd implements Wire {
   }
 
   pause(): void {
+    if (this.paused) return;
     this.paused = true;
+    this.lateBytes = this.other.outgoingBytes;
   }
 
   resume(): void {
     this.paused = false;
+    this.lateBytes = 0;
   }
 
   close(): void {
@@ -122,10 +131,10 @@ export class WireEnd implements Wire {
 
   canDeliverLate(): boolean {
     return (
-      this.paused &&
+      this.lateBytes > 0 &&
+      !this.stalled &&
       !this.dead &&
       !this.told &&
-      this.other.outgoingBytes > 0 &&
       this.chance.float() < this.faults.lateData
     );
   }
@@ -141,6 +150,10 @@ export class WireEnd implements Wire {
     return this.faults.idleDrains > 0 && this.chance.float() < this.faults.idleDrains;
   }
 
+  private get canBreak(): boolean {
+    return this.dead && !this.told && this.events !== null;
+  }
+
   canEnd(): boolean {
     if (this.told || this.events === null) return false;
     if (this.dead) return true;
@@ -151,7 +164,9 @@ export class WireEnd implements Wire {
   /** Deliver a chunk of random length to the owner. */
   deliver(): void {
     const { other } = this;
-    const length = Math.min(other.outgoingBytes, 1 + this.chance.below(this.faults.chunkBytes));
+    const most = this.paused ? this.lateBytes : other.outgoingBytes;
+    const length = Math.min(most, 1 + this.chance.below(this.faults.chunkBytes));
+    if (this.paused) this.lateBytes -= length;
     const chunk = new Uint8Array(length);
     let at = 0;
     while (at < length) {

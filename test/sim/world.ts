@@ -23,6 +23,8 @@ export interface Actor {
   /** Whether a turn would do anything. */
   ready(): boolean;
   turn(): void;
+  /** When it will be ready of itself, a moment from now; plus infinity if it will not. */
+  readonly soonMs: number;
 }
 
 /** What can happen. */
@@ -42,6 +44,8 @@ export class World {
   steps = 0;
   /** Chunks that arrived somewhere. */
   delivered = 0;
+  /** Whatever went from one party to another: chunks that arrived, and slots taken out of rings at once. */
+  moved = 0;
   ends: WireEnd[] = [];
   readonly actors: Actor[] = [];
   /** Called about every hundred virtual milliseconds. */
@@ -159,26 +163,33 @@ export class World {
     else if (what === DRAIN) end.drain();
     else {
       end.end();
-      if (end.isOver) {
-        const { other } = end;
-        this.ends = this.ends.filter((one) => one !== end && one !== other);
-      }
+      this.ends = this.ends.filter(({ isOver }) => !isOver);
     }
   }
 
   private deliver(end: WireEnd): void {
     this.delivered++;
+    this.moved++;
     end.deliver();
   }
 
-  /** Step until nothing happens any more; the clock hardly moves. */
+  /** Step until nothing happens any more; the clock hardly moves, but as far as flushes wait that were put off. */
   settle(stepsMax = 200_000, each: () => void = () => {}): void {
     for (let i = 0; i < stepsMax; i++) {
-      if (!this.step()) return;
+      if (!this.step() && !this.reachSoon()) return;
       this.nowMs += 0.01;
       each();
     }
     throw new Error(`seed ${this.seed}: still busy after ${stepsMax} steps`);
+  }
+
+  /** Move the clock on to what is due in a moment. Returns false when nothing is. */
+  private reachSoon(): boolean {
+    let soonMs = Number.POSITIVE_INFINITY;
+    for (const actor of this.actors) soonMs = Math.min(soonMs, actor.soonMs);
+    if (soonMs === Number.POSITIVE_INFINITY) return false;
+    this.nowMs = Math.max(this.nowMs, soonMs);
+    return true;
   }
 
   /** Let so much time pass, a stride at a time, with everything that it brings. */
