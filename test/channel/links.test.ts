@@ -10,9 +10,12 @@ describe('half-open links', () => {
   test('are bounded per address, over all workers', () => {
     const rig = new Rig({ workers: 2, options: { halfOpenPerAddressMax: 3 } });
     const from = { host: Uint8Array.of(203, 0, 113, 77), port: 1 };
-    const peers = [0, 1, 0, 1].map((worker) =>
-      Peer.connect(rig.world, rig.relay, { worker, from, mute: true }),
-    );
+    const peers = [0, 1, 0, 1].map((worker) => {
+      const peer = Peer.connect(rig.world, rig.relay, { worker, from, mute: true });
+      // In this order, whichever worker accepts first.
+      rig.settle();
+      return peer;
+    });
     const other = Peer.connect(rig.world, rig.relay, { worker: 0 });
     rig.settle();
     expect(peers.map(({ gone }) => gone)).toEqual([false, false, false, true]);
@@ -22,8 +25,11 @@ describe('half-open links', () => {
     peers[0]!.sendBytes(hello(null));
     peers[1]!.wire.reset();
     rig.settle();
-    const again = [0, 1, 0].map((worker) => Peer.connect(rig.world, rig.relay, { worker, from, mute: true }));
-    rig.settle();
+    const again = [0, 1, 0].map((worker) => {
+      const peer = Peer.connect(rig.world, rig.relay, { worker, from, mute: true });
+      rig.settle();
+      return peer;
+    });
     expect(again.map(({ gone }) => gone)).toEqual([false, false, true]);
   });
 

@@ -224,7 +224,7 @@ describe('in the middle of a turn', () => {
     const scene = new Scene();
     const [old, young] = [scene.circuit(scene.rig.client), scene.circuit(scene.rig.client)];
     scene.block(scene.rig.client);
-    scene.allow(5 * CHUNK_BYTES);
+    scene.allow(6 * CHUNK_BYTES);
     scene.feed(old!, 4 * CHUNK);
     scene.feed(young!, 4 * CHUNK);
     expect(scene.ended).toEqual([0]);

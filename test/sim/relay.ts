@@ -20,9 +20,11 @@ import { Roster } from '../../src/shm/roster.ts';
 import { Counter, type CounterName, Scoreboard } from '../../src/shm/scoreboard.ts';
 import { emptyShelf } from '../../src/shm/shelf.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
+import { Listeners } from '../../src/worker/listeners.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { FLOW_PARAMS } from '../shm/flow-params.ts';
+import { Backlog } from './backlog.ts';
 import { Destinations } from './destinations.ts';
 import { SimBell, SimRing, spoilFreed } from './doubles.ts';
 import { StubHandshake } from './stub-handshake.ts';
@@ -121,6 +123,7 @@ export class SimWorker implements Actor {
   readonly relay: SimRelay;
   readonly worker: number;
   readonly data: DataPlane;
+  private readonly listeners: Listeners;
   alive = true;
   readonly bell = new SimBell(() => this.wake());
   /** Something happened here since whoever audits looked last. */
@@ -177,6 +180,25 @@ export class SimWorker implements Actor {
       shelf: emptyShelf(new Uint8Array(20)),
     });
     spoilFreed(this.data);
+    const backlog = relay.backlogs[worker]!;
+    this.listeners = new Listeners(
+      (_fd, credentials, onConnection) =>
+        backlog.listen((wire, remote) => this.accept(wire, remote, credentials), onConnection),
+      () => this.beginBatch(),
+      (fd) => fd,
+    );
+    this.listeners.take(
+      [{ fd: worker, endpoint: { host: relay.host, port: relay.port } }],
+      relay.credentials,
+    );
+  }
+
+  private accept(wire: WireEnd, remote: Endpoint, credentials: LinkCredentials): WireEvents | null {
+    const { links } = this.data;
+    const link = links.onAccept(wire, remote, credentials);
+    if (link === null) return null;
+    this.relay.world.later(() => links.onSecured(link, SESSION));
+    return eventsOf(links, link);
   }
 
   private beginBatch(): number {
@@ -238,6 +260,7 @@ export class SimWorker implements Actor {
     const left = data.work();
     this.flush();
     data.publishRings();
+    this.listeners.nextTurn();
     this.armed = false;
     this.armRefill();
     if (left || (this.flushDueMs === Number.POSITIVE_INFINITY && data.scheduler.dirtyCount > 0))
@@ -280,6 +303,8 @@ export class SimRelay {
   readonly port: number;
   readonly workerCount: number;
   readonly workers: SimWorker[] = [];
+  /** Where connections to the workers wait, one for each. */
+  readonly backlogs: Backlog[] = [];
   readonly destinations = new Destinations();
   readonly rsaId: Uint8Array;
   readonly ed25519Id: Uint8Array;
@@ -339,16 +364,22 @@ export class SimRelay {
     this.bandwidth.setLimits(this.options);
     this.relayIndex = config.relayIndex ?? new RelayIndex(RelayIndex.create([]));
     for (let i = 0; i < this.workerCount; i++) {
+      this.backlogs.push(new Backlog(() => !this.workers[i]!.stalled));
       this.workers.push(new SimWorker(this, i, this.options, this.relayIndex));
     }
     for (let a = 0; a < this.workerCount; a++) {
       for (let b = 0; b < a; b++) this.join(a, b, this.ringSlots);
     }
-    for (const worker of this.workers) world.actors.push(worker);
+    world.actors.push(...this.workers, ...this.backlogs);
     world.tickers.push(() => {
       for (const worker of this.workers) worker.wake();
     });
-    world.listen(printIp(this.host), this.port, { accept: (wire, remote) => this.accept(wire, remote) });
+    world.listen(printIp(this.host), this.port, {
+      accept: (wire, remote) => {
+        this.backlogs[this.nextWorker ?? world.prng.below(this.workerCount)]!.push(wire, remote);
+        return undefined;
+      },
+    });
   }
 
   /** Give two workers fresh rings to each other. */
@@ -380,20 +411,11 @@ export class SimRelay {
     }
   }
 
-  private accept(wire: WireEnd, remote: Endpoint): WireEvents | null {
-    const worker = this.workers[this.nextWorker ?? this.world.prng.below(this.workerCount)]!;
-    if (!worker.alive) return null;
-    const { links } = worker.data;
-    const link = links.onAccept(wire, remote, this.credentials);
-    if (link === null) return null;
-    this.world.later(() => links.onSecured(link, SESSION));
-    return eventsOf(links, link);
-  }
-
   /** Kill a worker: its connections break, the others let go of it. */
   kill(worker: number): void {
     const dead = this.workers[worker]!;
     dead.alive = false;
+    this.backlogs[worker]!.leave();
     for (const channel of dead.data.channels.bySlot) {
       const wire = (channel?.wire ?? null) as WireEnd | null;
       if (wire === null) continue;
@@ -411,6 +433,7 @@ export class SimRelay {
 
   /** A successor of a worker that died takes its place, with fresh rings. */
   replace(worker: number): void {
+    this.backlogs[worker]!.keep();
     this.world.later(() => {
       const dead = this.workers[worker]!;
       const successor = new SimWorker(this, worker, this.options, this.relayIndex);

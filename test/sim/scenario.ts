@@ -19,6 +19,7 @@ import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import type { Hop } from './client.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { OriginTraffic } from './origin-traffic.ts';
+import { Peer } from './peer.ts';
 import { Quiet } from './quiet.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { Terminal } from './terminal.ts';
@@ -197,7 +198,7 @@ export class Scenario {
   private mischief(): void {
     const { world } = this;
     const { prng } = world;
-    switch (prng.below(10)) {
+    switch (prng.below(11)) {
       case 0: {
         if (this.own.plays.length > 0) this.own.close();
         const circuit = prng.pick(this.circuits);
@@ -253,6 +254,10 @@ export class Scenario {
         this.stalled.push(worker);
         return;
       }
+      case 9: {
+        this.crowd(prng.pick(this.relays), prng.below(30));
+        return;
+      }
       default: {
         const relay = prng.pick(this.relays);
         if (relay.workerCount < 2 || relay.workers.some(({ alive }) => !alive)) return;
@@ -268,6 +273,19 @@ export class Scenario {
     }
   }
 
+  /** More connect at once than a worker accepts in one turn, and stay; some of them say nothing. */
+  private crowd(relay: SimRelay, count: number): void {
+    const { world, visitors } = this;
+    const { prng } = world;
+    this.note(`${count} connect to relay ${this.relays.indexOf(relay)} at once`);
+    const worker = prng.below(relay.workerCount);
+    for (let i = 0; i < count; i++) {
+      const from = { host: Uint8Array.of(203, 0, 113, 200 + prng.below(50)), port: 50_000 + i };
+      visitors.push(Peer.connect(world, relay, { worker, from, mute: prng.below(3) === 0 }));
+    }
+  }
+
+  private readonly visitors: Peer[] = [];
   private readonly stalled: { stalled: boolean }[] = [];
 
   private readonly rare = new Map<SimWorker, number>();
@@ -387,6 +405,7 @@ export class Scenario {
   private close(): void {
     const { world } = this;
     for (const client of this.clients) client.peer.wire.reset();
+    for (const { wire } of this.visitors) wire.reset();
     this.own.closeAll();
     this.rest();
     this.own.expectNoOrphans();

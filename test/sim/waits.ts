@@ -71,6 +71,7 @@ function auditWorker(relay: SimRelay, worker: SimWorker): void {
   const isFlushed = data.scheduler.dirtyCount === 0 || worker.flushDueMs < Number.POSITIVE_INFINITY;
   check(isReady || isFlushed, () => `worker ${who} sleeps over unwritten channels`);
   check(isReady || data.plane.onionQueue.length === 0, () => `worker ${who} sleeps over handshakes`);
+  check(isReady || relay.backlogs[who]!.isServed, () => `worker ${who} sleeps and does not listen`);
   for (const port of data.plane.ports) {
     if (port === null) continue;
     check(

@@ -14,8 +14,11 @@ import { type Faults, GOOD, WireEnd, type WireEvents } from './wire.ts';
 
 /** Someone who can be dialled. */
 export interface Listener {
-  /** Take a new connection; returns whom its events go to, or null to refuse. Called when the dialler is ready. */
-  accept(wire: WireEnd, remote: Endpoint): WireEvents | null;
+  /**
+   * Take a new connection: returns whom its events go to, or null to refuse. Called when the dialler is ready. Undefined:
+   * it is taken or refused later.
+   */
+  accept(wire: WireEnd, remote: Endpoint): WireEvents | null | undefined;
 }
 
 /** Something that has turns of its own. */
@@ -78,8 +81,9 @@ export class World {
     if (listener === undefined) return null;
     const [a, b] = WireEnd.pair(this.faults, this.prng);
     this.ends.push(a, b);
-    b.events = listener.accept(b, remote);
-    if (b.events === null) {
+    const events = listener.accept(b, remote);
+    if (events !== undefined) b.events = events;
+    if (events === null) {
       b.events = { onData() {}, onDrain() {}, onGone() {} };
       b.abort();
     }
