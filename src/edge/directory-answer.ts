@@ -32,8 +32,8 @@ import { type Passage, RUN_WORDS, runBytes } from './directory-body.ts';
 export interface AnswerContext {
   readonly shelf: Shelf;
   readonly nowSec: number;
-  /** The request's own text. */
-  readonly head: string;
+  /** Whom a proxy says that it asks for. */
+  readonly forwardedFor: string | null;
   /** The asking side's address: of the link that the circuit came over, or of the connection. 4 or 16 bytes. */
   readonly clientHost: Uint8Array;
   /** It came through a circuit. */
@@ -157,7 +157,7 @@ function succeed(
 }
 
 /** What the asking side is told of its own address: nothing if it is a neighbour's or a private one. */
-function reportedAddress({ clientHost, ownAddresses, head }: AnswerContext): string | null {
+function reportedAddress({ clientHost, ownAddresses, forwardedFor }: AnswerContext): string | null {
   if (isInternalIp(clientHost)) return null;
   const shared = clientHost.length === 4 ? 3 : 6;
   for (const own of ownAddresses) {
@@ -166,8 +166,7 @@ function reportedAddress({ clientHost, ownAddresses, head }: AnswerContext): str
     while (same < shared && own[same] === clientHost[same]) same++;
     if (same === shared) return null;
   }
-  const forwarded = /^(?:X-)?Forwarded-For: ([^\r\n]*)/im.exec(head)?.[1];
-  const host = forwarded === undefined ? null : parseIp(forwarded);
+  const host = forwardedFor === null ? null : parseIp(forwardedFor);
   return printIp(host === null || isInternalIp(host) ? clientHost : host);
 }
 

@@ -57,13 +57,26 @@ interface LivingGeneration {
   readonly replies: Set<Reply>;
 }
 
+/** The buffer over whose bytes heads were written last: the same for all streams, and costly to look at anew. */
+let lastBytes: Uint8Array = new Uint8Array(0);
+let lastBuffer: Buffer = Buffer.from(lastBytes.buffer);
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  if (bytes !== lastBytes) {
+    lastBytes = bytes;
+    lastBuffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+  return lastBuffer;
+}
+
 /** One answer on its way: the head, then the body. */
 export class Reply {
   private readonly service: DirectoryService;
   private readonly generation: number;
   private readonly asker: Asker;
   private readonly isNetworkStatus: boolean;
-  private readonly head: Buffer;
+  /** Latin-1. */
+  private readonly head: string;
   private headDone = 0;
   private body: AnswerBody | null;
   private pinned = false;
@@ -81,7 +94,7 @@ export class Reply {
     this.generation = generation;
     this.asker = asker;
     this.isNetworkStatus = answer.isNetworkStatus;
-    this.head = Buffer.from(answer.head, 'latin1');
+    this.head = answer.head;
     this.body = body;
     if (body === null) return;
     service.bodyBytes += body.heldBytes;
@@ -103,7 +116,9 @@ export class Reply {
   pull(bytes: Uint8Array, at: number, max: number): number {
     let copied = Math.min(max, this.head.length - this.headDone);
     if (copied > 0) {
-      this.head.copy(bytes, at, this.headDone, this.headDone + copied);
+      const { head, headDone } = this;
+      const part = copied === head.length ? head : head.slice(headDone, headDone + copied);
+      bufferOf(bytes).write(part, at, copied, 'latin1');
       this.headDone += copied;
     }
     const { body } = this;
@@ -260,14 +275,13 @@ export class DirectoryService {
     );
   }
 
-  /** Answer a request; `head` is the text that it was read from. */
-  answer(request: ParsedRequest, head: string, asker: Asker): Reply {
+  answer(request: ParsedRequest, asker: Asker): Reply {
     const { around, options } = this;
     const { shelf } = this.newest;
     const answer = answerRequest(request, {
-      head,
       shelf,
       nowSec: around.wallSec(),
+      forwardedFor: request.forwardedFor,
       clientHost: asker.host,
       isTunnelled: asker.isTunnelled,
       isAnonymous: asker.isAnonymous,

@@ -9,7 +9,7 @@
  */
 import { EndReason } from '../cell/reason.ts';
 import { Malformed } from '../fault.ts';
-import { parseDirectoryRequest, RequestReader } from '../netdoc/directory-request.ts';
+import { parseDirectoryRequest, RequestReader, readWholeRequest } from '../netdoc/directory-request.ts';
 import type { Asker, DirectoryService, Reply } from './directory-service.ts';
 import type { DirectoryFactory } from './edge.ts';
 import type { StreamEnd, StreamWaker } from './stream-end.ts';
@@ -26,7 +26,10 @@ export class DirectoryStream implements StreamEnd, Asker {
   readonly isAnonymous: boolean;
   private readonly service: DirectoryService;
   private readonly waker: StreamWaker;
-  private reader: RequestReader | null = new RequestReader();
+  /** The request is not complete. */
+  private isAsking = true;
+  /** Collects it, when it does not come in one piece. */
+  private reader: RequestReader | null = null;
   private reply: Reply | null = null;
   private surplus = 0;
   private reason = 0;
@@ -79,17 +82,16 @@ export class DirectoryStream implements StreamEnd, Asker {
   take(data: Uint8Array): void {
     if (this.reason !== 0) return;
     this.bytesRead += data.length;
-    if (this.reader === null) {
+    if (!this.isAsking) {
       this.surplus += data.length;
       if (this.surplus > SURPLUS_BYTES_MAX) this.refuse();
       return;
     }
     try {
-      const received = this.reader.push(data);
-      if (received !== null) this.reader = null;
-      this.tellBytes();
-      if (received === null) return;
-      this.reply = this.service.answer(parseDirectoryRequest(received.head), received.head, this);
+      const head = this.collect(data);
+      if (head === null) return;
+      this.isAsking = false;
+      this.reply = this.service.answer(parseDirectoryRequest(head), this);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       this.refuse();
@@ -98,7 +100,21 @@ export class DirectoryStream implements StreamEnd, Asker {
     this.waker.wake();
   }
 
+  /** Take a piece of the request. Returns its head once it is complete. @throws Malformed */
+  private collect(data: Uint8Array): string | null {
+    if (this.reader === null) {
+      const whole = readWholeRequest(data);
+      if (whole !== null) return whole;
+      this.reader = new RequestReader();
+    }
+    const received = this.reader.push(data);
+    if (received !== null) this.reader = null;
+    this.tellBytes();
+    return received === null ? null : received.head;
+  }
+
   private refuse(): void {
+    this.isAsking = false;
     this.reader = null;
     this.service.countRefused();
     this.end(EndReason.DONE);

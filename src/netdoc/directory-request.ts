@@ -32,6 +32,20 @@ export interface ReceivedRequest {
   readonly body: Uint8Array | null;
 }
 
+/**
+ * Read a request that came in one piece: most do, and need nobody to collect them.
+ *
+ * @returns null when more of it is to come, or when it is not so plain: a `RequestReader` must take it
+ */
+export function readWholeRequest(data: Uint8Array): string | null {
+  const piece = Buffer.from(data.buffer, data.byteOffset, data.length);
+  const found = piece.indexOf(HEAD_END);
+  const end = found + HEAD_END.length;
+  if (found < 0 || end !== data.length || end >= REQUEST_HEAD_BYTES_MAX) return null;
+  const head = piece.toString('latin1', 0, end);
+  return head.includes('\r\nContent-Length: ') ? null : head;
+}
+
 /** Collects one request from the bytes of a stream. */
 export class RequestReader {
   #bytes = new Uint8Array(0);
@@ -56,7 +70,7 @@ export class RequestReader {
    */
   push(data: Uint8Array): ReceivedRequest | null {
     if (this.#head !== null) this.#takeBody(data);
-    else if (!this.#takeWholeHead(data)) {
+    else {
       this.#append(data);
       const end = this.#findHeadEnd();
       if (end < 0) return null;
@@ -65,19 +79,6 @@ export class RequestReader {
     if (this.#bodyBytes >= BODY_BYTES_MAX) throw new Malformed(NOUN, 'body is too long');
     if (this.#bodyBytes < this.#bodyExpected) return null;
     return { head: this.#head!, body: this.#body() };
-  }
-
-  /** Most requests come in one piece, whose head need not be copied. */
-  #takeWholeHead(data: Uint8Array): boolean {
-    if (this.#length > 0) return false;
-    const piece = Buffer.from(data.buffer, data.byteOffset, data.length);
-    const found = piece.indexOf(HEAD_END);
-    const end = found + HEAD_END.length;
-    if (found < 0 || end >= REQUEST_HEAD_BYTES_MAX) return false;
-    this.#head = piece.toString('latin1', 0, end);
-    this.#bodyExpected = contentLength(this.#head);
-    if (end < data.length) this.#takeBody(data.subarray(end));
-    return true;
   }
 
   #append(data: Uint8Array): void {
@@ -188,6 +189,8 @@ export interface ParsedRequest {
   readonly encodings: number;
   /** Wall clock, seconds; 0 when the request has no date that can be read. */
   readonly modifiedSinceSec: number;
+  /** Whom a proxy says that it asks for; null when none does. */
+  readonly forwardedFor: string | null;
 }
 
 const BAD_REQUEST: DirectoryQuery = { kind: 'error', status: 400, reason: 'Bad request' };
@@ -206,23 +209,62 @@ export function parseDirectoryRequest(head: string): ParsedRequest {
   const method = /^get/i.test(text) ? 'GET' : /^post/i.test(text) ? 'POST' : null;
   if (method === null) throw new Malformed(NOUN, 'has an unknown method');
   const url = readUrl(text);
-  if (url === null)
-    return { method, url: '', query: BAD_REQUEST, encodings: Encoding.identity, modifiedSinceSec: 0 };
-  if (method === 'POST') {
-    return { method, url, query: readPost(url), encodings: Encoding.identity, modifiedSinceSec: 0 };
+  if (url === null || method === 'POST') {
+    const query = url === null ? BAD_REQUEST : readPost(url);
+    const { identity } = Encoding;
+    return {
+      method,
+      url: url ?? '',
+      query,
+      encodings: identity,
+      modifiedSinceSec: 0,
+      forwardedFor: null,
+    };
   }
   // No header can begin in the first line, which may be long.
-  const fields = text.slice(text.indexOf('\n'));
+  const fields = fieldsOf(text.slice(text.indexOf('\n')));
   const isDeflated = url.length > 2 && url.endsWith('.z');
   const plain = isDeflated ? url.slice(0, -2) : url;
   return {
     method,
     url: plain,
     query: readGet(plain, fields),
-    encodings:
-      acceptedEncodings(header(fields, 'Accept-Encoding') ?? '') | (isDeflated ? Encoding.deflate : 0),
-    modifiedSinceSec: parseHttpTime(header(fields, 'If-Modified-Since') ?? '') ?? 0,
+    encodings: fields.encodings | (isDeflated ? Encoding.deflate : 0),
+    modifiedSinceSec: fields.modifiedSinceSec,
+    forwardedFor: fields.forwardedFor,
   };
+}
+
+/** What the headers say that we look at. */
+interface Fields {
+  readonly encodings: number;
+  readonly modifiedSinceSec: number;
+  readonly diffFrom: string | null;
+  readonly forwardedFor: string | null;
+}
+
+/** All clients of a kind send the same headers: those are read once. */
+const FIELDS_KNOWN_MAX = 64;
+const FIELDS_CHARS_MAX = 512;
+const knownFields = new Map<string, Fields>();
+
+/** @param text - from the end of the first line on */
+function fieldsOf(text: string): Fields {
+  const known = knownFields.get(text);
+  if (known !== undefined) return known;
+  const lower = text.toLowerCase();
+  const fields = {
+    encodings: acceptedEncodings(header(text, lower, 'accept-encoding') ?? ''),
+    modifiedSinceSec: parseHttpTime(header(text, lower, 'if-modified-since') ?? '') ?? 0,
+    diffFrom: header(text, lower, 'x-or-diff-from-consensus'),
+    forwardedFor: /^(?:X-)?Forwarded-For: ([^\r\n]*)/im.exec(text)?.[1] ?? null,
+  };
+  // Whose request it is, is not kept.
+  if (text.length <= FIELDS_CHARS_MAX && fields.forwardedFor === null) {
+    if (knownFields.size >= FIELDS_KNOWN_MAX) knownFields.clear();
+    knownFields.set(text, fields);
+  }
+  return fields;
 }
 
 /** Read the URL of the first line as C tor does; null when the line is not `METHOD URL HTTP/1.x`. */
@@ -231,18 +273,18 @@ function readUrl(head: string): string | null {
   if (match === null || Number(match[2]) > 0xffffffff) return null;
   const url = match[1]!;
   // Proxies put the host before the path.
-  const path = /^https?:\/\/[^/]*(\/.*)$/.exec(url)?.[1] ?? url;
+  const path = url.startsWith('/') ? url : (/^https?:\/\/[^/]*(\/.*)$/.exec(url)?.[1] ?? url);
   if (path.startsWith('/tor/')) return path;
   return `/tor${path.startsWith('/') ? '' : '/'}${path}`;
 }
 
 /**
  * Give the value of the first header of this name, which ends at the next carriage return; null when there is none.
- * @param fields - from the end of the first line on
+ * @param fields - from the end of the first line on; `lower` and the name are the same in small letters
  */
-function header(fields: string, name: string): string | null {
+function header(fields: string, lower: string, name: string): string | null {
   const start = `\n${name}: `;
-  const found = fields.toLowerCase().indexOf(start.toLowerCase());
+  const found = lower.indexOf(start);
   if (found < 0) return null;
   const value = found + start.length;
   const end = fields.indexOf('\r', value);
@@ -255,7 +297,7 @@ function readPost(url: string): DirectoryQuery {
   return { kind: 'publish-onion-descriptor', version: match === null ? -1 : Number(match[1]) };
 }
 
-function readGet(url: string, fields: string): DirectoryQuery {
+function readGet(url: string, fields: Fields): DirectoryQuery {
   if (url === '/tor/') return { kind: 'front-page' };
   if (url === '/tor/robots.txt') return { kind: 'robots' };
   if (url.startsWith('/tor/status-vote/current/consensus')) return readConsensus(url, fields);
@@ -270,7 +312,7 @@ function readGet(url: string, fields: string): DirectoryQuery {
   return NOT_FOUND;
 }
 
-function readConsensus(url: string, fields: string): DirectoryQuery {
+function readConsensus(url: string, fields: Fields): DirectoryQuery {
   const match = /^\/tor\/status-vote\/current\/consensus(?:-([^/]*))?(?:\/(.*))?$/.exec(url);
   const flavour = match?.[1] === 'microdesc' ? 'microdesc' : 'ns';
   const rest = match?.[2];
@@ -282,11 +324,10 @@ function readConsensus(url: string, fields: string): DirectoryQuery {
     if (digest === null) return { kind: 'error', status: 404, reason: "Couldn't parse request" };
     return { kind: 'consensus', flavour, diffFrom: [digest], diffOnly: true, wantedSigners };
   }
-  const listed = header(fields, 'X-Or-Diff-From-Consensus');
   const diffFrom =
-    listed === null
+    fields.diffFrom === null
       ? null
-      : listed
+      : fields.diffFrom
           .split(' ')
           .map((text) => hexOf(text, 32))
           .filter(isBytes);
@@ -323,14 +364,25 @@ function sha256Of(text: string): Uint8Array | null {
   return text.length === 43 ? decodeBase64(text) : null;
 }
 
+/** Order by the first byte that differs. All are of one length. */
+function compareIds(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < a.length; i++) {
+    const difference = a[i]! - b[i]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
 function isBytes(bytes: Uint8Array | null): bytes is Uint8Array {
   return bytes !== null;
 }
 
 /** Leave out what did not read and what is there twice, and sort. */
 function sortedUnique(ids: readonly (Uint8Array | null)[]): Uint8Array[] {
-  const sorted = ids.filter(isBytes).sort(Buffer.compare);
-  return sorted.filter((id, i) => i === 0 || Buffer.compare(id, sorted[i - 1]!) !== 0);
+  const sorted = ids.filter(isBytes);
+  if (sorted.length < 2) return sorted;
+  sorted.sort(compareIds);
+  return sorted.filter((id, i) => i === 0 || compareIds(id, sorted[i - 1]!) !== 0);
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   parseDirectoryRequest,
   REQUEST_HEAD_BYTES_MAX,
   RequestReader,
+  readWholeRequest,
 } from '../../src/netdoc/directory-request.ts';
 import { bytesOf } from '../netdoc/fixture.ts';
 import { fuzz } from './fuzz.ts';
@@ -40,6 +41,8 @@ fuzz('directory-request', {
     const whole = new RequestReader().push(bytes);
     const pieces = collect(bytes);
     expect(pieces?.head).toEqual(whole?.head);
+    const atOnce = readWholeRequest(bytes);
+    if (atOnce !== null) expect(whole).toEqual({ head: atOnce, body: new Uint8Array(0) });
     if (whole === null) return;
     expect(whole.head.length).toBeLessThan(REQUEST_HEAD_BYTES_MAX);
     expect(text(bytes)).toStartWith(whole.head);

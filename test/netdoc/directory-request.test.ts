@@ -8,6 +8,7 @@ import {
   parseDirectoryRequest,
   REQUEST_BODY_KEPT_MAX,
   RequestReader,
+  readWholeRequest,
 } from '../../src/netdoc/directory-request.ts';
 import { bytesOf, textOf } from './fixture.ts';
 
@@ -257,5 +258,55 @@ describe('collecting', () => {
       }
     };
     expect(feed).toThrow(/body is too long/);
+  });
+});
+
+describe('a request in one piece', () => {
+  const whole = (request: string): string | null => readWholeRequest(bytesOf(request));
+
+  test('is its head, wherever it lies', () => {
+    const request = 'GET /tor/ HTTP/1.0\r\nHost: \xe4\r\n\r\n';
+    expect(whole(request)).toBe(request);
+    const around = bytesOf(`xx${request}yy`);
+    expect(readWholeRequest(around.subarray(2, 2 + request.length))).toBe(request);
+  });
+
+  test.each([
+    ['without its end', 'GET /tor/ HTTP/1.0\r\n\r'],
+    ['with something behind', 'GET /tor/ HTTP/1.0\r\n\r\n.'],
+    ['with a body to come', 'POST /tor/ HTTP/1.0\r\nContent-Length: 0\r\n\r\n'],
+    ['with a bad length', 'GET /tor/ HTTP/1.0\r\nContent-Length: x\r\n\r\n'],
+    ['that is too long', `GET /${'a'.repeat(50_000)} HTTP/1.0\r\n\r\n`],
+    ['of nothing', ''],
+  ])('%s is left to the reader', (_what, request) => {
+    expect(whole(request)).toBeNull();
+  });
+});
+
+describe('headers that came before', () => {
+  const diff = (fill: number): string => `X-Or-Diff-From-Consensus: ${hex(fill, 32)}`;
+  const at = '/tor/status-vote/current/consensus';
+
+  test('say the same again, and others what they say', () => {
+    const plain = ['Host: 127.0.0.1', 'Accept-Encoding: deflate'];
+    for (let again = 0; again < 3; again++) {
+      expect(get(at, ...plain).encodings).toBe(Encoding.identity | Encoding.deflate);
+      expect(get(`${at}.z`, 'Host: 127.0.0.1').encodings).toBe(Encoding.identity | Encoding.deflate);
+      expect(get(at, 'Host: 127.0.0.1').encodings).toBe(Encoding.identity);
+      expect(query(at, ...plain, diff(1))).toMatchObject({ diffFrom: [id(1, 32)] });
+      expect(query(at, ...plain, diff(2))).toMatchObject({ diffFrom: [id(2, 32)] });
+      expect(query(at, ...plain)).toMatchObject({ diffFrom: null });
+      expect(get(at, 'Forwarded-For: 192.0.2.1').forwardedFor).toBe('192.0.2.1');
+      expect(get(at, 'x-forwarded-for: 192.0.2.2').forwardedFor).toBe('192.0.2.2');
+      expect(get(at, ...plain).forwardedFor).toBeNull();
+    }
+  });
+
+  test('may be of more kinds than are kept, and longer', () => {
+    const names = Array.from({ length: 300 }, (_, i) => `X-Other: ${i}`);
+    for (const name of [...names, ...names]) expect(get(at, name, diff(3)).encodings).toBe(1);
+    const long = `X-Other: ${'a'.repeat(5000)}`;
+    for (const fill of [4, 5])
+      expect(query(at, long, diff(fill))).toMatchObject({ diffFrom: [id(fill, 32)] });
   });
 });
