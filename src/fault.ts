@@ -79,3 +79,32 @@ export class Bug extends Error {
 export function assert(condition: boolean, invariant: string): asserts condition {
   if (!condition) throw new Bug(invariant);
 }
+
+/**
+ * Let what a handler of a socket throws end the thread, as a bug must. Bun would hand it to the socket's `error` handler,
+ * where it looks like a fault of the peer's, and go on.
+ */
+export function orDie(handle: () => void): void {
+  try {
+    handle();
+  } catch (error) {
+    die(error);
+  }
+}
+
+/** A handler whose bugs end the thread. */
+export function guarded<S, X>(handler: (socket: S, argument: X) => void): (socket: S, argument: X) => void {
+  return (socket, argument) => {
+    try {
+      handler(socket, argument);
+    } catch (error) {
+      die(error);
+    }
+  };
+}
+
+function die(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

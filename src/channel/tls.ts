@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'bun';
 import { type Endpoint, parseIp, unmapIp } from '../bytes/address.ts';
+import { guarded } from '../fault.ts';
 import { SocketOption, setSocketOption } from '../libc.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { UnsentLimit } from './unsent-limit.ts';
@@ -80,22 +81,6 @@ class SocketWire<L> implements Wire {
   abort(): void {
     this.socket.terminate();
   }
-}
-
-/**
- * Let what a handler throws end the thread. Bun would hand it to the socket's `error` handler, where a bug of ours
- * looks like a fault of the peer's, and go on.
- */
-function guarded<S, X>(handler: (socket: S, argument: X) => void): (socket: S, argument: X) => void {
-  return (socket, argument) => {
-    try {
-      handler(socket, argument);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
-  };
 }
 
 function handlersFor<L>(events: LinkEvents<L>) {

@@ -96,7 +96,8 @@ export class Tunnels {
 
   private release(tunnel: Tunnel, exchange: TunnelExchange): void {
     tunnel.waiting.delete(exchange);
-    if (--tunnel.using > 0) return;
+    // One that was dropped is over, or is about to be.
+    if (--tunnel.using > 0 || this.tunnels.get(tunnel.key) !== tunnel) return;
     tunnel.cancelIdle = this.timing.after(IDLE_MS, () => {
       this.drop(tunnel);
       tunnel.circuit?.close();
@@ -113,7 +114,6 @@ export class Tunnels {
     for (const tunnel of [...this.tunnels.values()]) {
       this.drop(tunnel);
       for (const exchange of [...tunnel.waiting]) exchange.fail('given up');
-      tunnel.cancelIdle?.();
       tunnel.circuit?.close();
     }
   }

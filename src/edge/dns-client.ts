@@ -10,13 +10,13 @@
 import { printIp } from '../bytes/address.ts';
 import { Fifo } from '../circuit/fifo.ts';
 import { type DnsAnswer, encodeQuestion, parseAnswer, RecordType, ResponseCode } from '../dns/message.ts';
-import { Malformed } from '../fault.ts';
+import { Malformed, orDie } from '../fault.ts';
 import { log } from '../log.ts';
 import { Counter } from '../shm/counter.ts';
 import type { DnsParams } from '../shm/exit-params.ts';
 import type { Scoreboard } from '../shm/scoreboard.ts';
 import { type DnsFailure, DnsQuery, type DnsResult, failed } from './dns-query.ts';
-import { Nameserver, type NameserverEvents, orDie } from './nameserver.ts';
+import { Nameserver, type NameserverEvents } from './nameserver.ts';
 
 /** Questions under way, in one worker, and those of them over TCP. */
 const QUERIES_MOST = 4096;

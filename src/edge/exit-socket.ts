@@ -5,6 +5,7 @@
  * by `end`, which leaves the kernel to send what it took; there is nothing to wait for.
  */
 import type { Socket } from 'bun';
+import { guarded } from '../fault.ts';
 
 /** A connection to a destination, as streams see it. */
 export interface ExitSocket {
@@ -73,21 +74,6 @@ class TcpSocket implements ExitSocket {
     this.socket.data.events = null;
     this.socket.end();
   }
-}
-
-/** Let what a handler throws end the thread, as a bug must; Bun would take it for a fault of the socket's. */
-function guarded<X>(
-  handler: (socket: BunSocket, argument: X) => void,
-): (socket: BunSocket, argument: X) => void {
-  return (socket, argument) => {
-    try {
-      handler(socket, argument);
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
-  };
 }
 
 function codeOf(error: unknown): string {

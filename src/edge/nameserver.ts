@@ -6,6 +6,7 @@
  */
 import { type Endpoint, printEndpoint, printIp } from '../bytes/address.ts';
 import { encodeQuestion, messageId, mixCase } from '../dns/message.ts';
+import { orDie } from '../fault.ts';
 import type { DnsQuery } from './dns-query.ts';
 
 /** Questions that leave from one port, unless there are too many ports already. */
@@ -81,17 +82,6 @@ export class Nameserver {
   /** `192.0.2.1:53`, for the log: it is the operator's own. */
   toString(): string {
     return printEndpoint(this.endpoint);
-  }
-}
-
-/** Let what a handler throws end the thread, as a bug must; Bun would take it for a fault of the socket's. */
-export function orDie(handle: () => void): void {
-  try {
-    handle();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
   }
 }
 

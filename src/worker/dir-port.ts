@@ -10,6 +10,7 @@ import { isInternalIp, parseIp, unmapIp } from '../bytes/address.ts';
 import type { DirectoryService } from '../edge/directory-service.ts';
 import { DirectoryStream } from '../edge/directory-stream.ts';
 import { ExitPolicy } from '../edge/exit-policy.ts';
+import { guarded } from '../fault.ts';
 import { type Bandwidth, READ, WRITE } from '../shm/bandwidth.ts';
 import type { WorkerOptions } from '../shm/letter.ts';
 import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
@@ -86,7 +87,6 @@ export class DirPort {
 
   /** Accept on a listening fd, which is ours from here on. `onConnection` hears of each one, taken or refused. */
   listen(fd: number, onConnection: () => void): DirListening {
-    const guarded = this.guarded;
     const options = {
       fd,
       data: { peer: null },
@@ -115,19 +115,6 @@ export class DirPort {
     const listener = Bun.listen(options as unknown as Parameters<typeof Bun.listen>[0]);
     return { stop: () => listener.stop(false) };
   }
-
-  /** Let what a handler throws end the thread: Bun would take it for a fault of the socket's. */
-  private readonly guarded =
-    <X>(handler: (socket: DirSocket, argument: X) => void) =>
-    (socket: DirSocket, argument: X): void => {
-      try {
-        handler(socket, argument);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    };
 
   private accept(socket: DirSocket): Peer | null {
     const { counters, service, clock } = this.around;

@@ -204,3 +204,21 @@ test('abort, stop, and nobody there', async () => {
   await settle();
   expect(third.state.error).toContain('no circuit can be built');
 });
+
+test('a circuit that is over, and tunnels that were stopped, leave no timer', async () => {
+  for (const end of ['closed', 'stopped'] as const) {
+    const { time, tunnels, tell, ask } = make();
+    const using = ask();
+    await tell({ kind: 'opened', circuit: 1 });
+    const waiting = ask({ hops: [{ ...HOP, rsaId: new Uint8Array(20).fill(0xcd) }] });
+    if (end === 'stopped') tunnels.stop();
+    else {
+      for (const circuit of [1, 2]) {
+        await tell({ kind: 'closed', circuit, reason: DestroyReason.CHANNEL_CLOSED, hops: circuit - 1 });
+      }
+    }
+    await settle();
+    expect([using.state.error, waiting.state.error].every((error) => error !== '')).toBe(true);
+    expect([tunnels.count, time.pending()]).toEqual([0, []]);
+  }
+});

@@ -39,10 +39,3 @@ test('a port serves thirty-two questions; with eight ports that wait they are sh
   nameserver.close();
   server.stop();
 });
-
-test('what a handler throws is not taken for a fault of the nameserver, but ends the thread', () => {
-  const file = new URL('../../src/edge/nameserver.ts', import.meta.url).href;
-  const code = `import { orDie } from '${file}'; orDie(() => { throw new Error('ours'); }); setTimeout(() => {}, 60_000);`;
-  const done = Bun.spawnSync([process.execPath, '-e', code]);
-  expect([done.exitCode, done.stderr.toString().includes('ours')]).toEqual([1, true]);
-});
