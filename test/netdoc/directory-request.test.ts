@@ -262,12 +262,13 @@ describe('collecting', () => {
 });
 
 describe('a request in one piece', () => {
-  const whole = (request: string): string | null => readWholeRequest(bytesOf(request));
+  const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
+  const whole = (request: string): string | null => readWholeRequest(bytes(request));
 
   test('is its head, wherever it lies', () => {
     const request = 'GET /tor/ HTTP/1.0\r\nHost: \xe4\r\n\r\n';
     expect(whole(request)).toBe(request);
-    const around = bytesOf(`xx${request}yy`);
+    const around = bytes(`xx${request}yy`);
     expect(readWholeRequest(around.subarray(2, 2 + request.length))).toBe(request);
   });
 
