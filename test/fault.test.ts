@@ -5,7 +5,7 @@ const FILE = new URL('../src/fault.ts', import.meta.url).href;
 
 test.each([
   'orDie(() => { throw new Error("ours"); })',
-  'guarded((socket, x) => { throw new Error(`ours ${socket} ${x}`); })(1, 2)',
+  'guarded((socket, x) => { throw new Error("ours " + socket + x); })(1, 2)',
 ])('what %s throws ends the thread', (call) => {
   const code = `import { guarded, orDie } from '${FILE}'; ${call}; setTimeout(() => {}, 60_000);`;
   const done = Bun.spawnSync([process.execPath, '-e', code]);

@@ -21,6 +21,7 @@ import { Fifo } from './fifo.ts';
 
 /** A roster handle is longer than one word. */
 export const WORD = 0x100000000;
+const NOTHING = new Uint8Array(0);
 /**
  * With so much owed no leg more is opened. Each leg that is open may add its own few messages still; so what is owed
  * is bounded, as legs are.
@@ -160,7 +161,7 @@ export class RingPort implements ActiveLegs {
   payOwed(): boolean {
     for (let next = this.owed.peek(); next !== null; next = this.owed.peek()) {
       const { kind, row, generation, attempt, word4, word5, body } = next;
-      if (!this.tryPut(kind, row, generation, attempt, word4, word5, body)) return false;
+      if (!this.tryControl(kind, row, generation, attempt, word4, word5, body)) return false;
       this.owed.pop();
       this.owedBytes -= OWED_BYTES + (body === null ? 0 : body.length);
     }
@@ -177,13 +178,13 @@ export class RingPort implements ActiveLegs {
     body: Uint8Array | null,
   ): void {
     const waits = this.owed.length > 0;
-    if (!waits && this.tryPut(kind, row, generation, attempt, word4, word5, body)) return;
+    if (!waits && this.tryControl(kind, row, generation, attempt, word4, word5, body)) return;
     this.owed.push({ kind, row, generation, attempt, word4, word5, body });
     this.owedBytes += OWED_BYTES + (body === null ? 0 : body.length);
     this.congested = true;
   }
 
-  private tryPut(
+  private tryControl(
     kind: number,
     row: number,
     generation: number,
@@ -192,66 +193,12 @@ export class RingPort implements ActiveLegs {
     word5: number,
     body: Uint8Array | null,
   ): boolean {
-    const ring = this.outgoing;
-    const offset = ring.reserve(true);
-    if (offset < 0) return false;
-    const words = ring.u32;
-    const w = offset >> 2;
-    words[w] = kind;
-    words[w + 1] = row;
-    words[w + 2] = generation;
-    words[w + 3] = attempt;
-    words[w + 4] = word4;
-    words[w + 5] = word5;
-    if (body !== null) {
-      words[w + 6] = body.length;
-      ring.u8.set(body, offset + SLOT_HEADER_BYTES);
-    }
-    ring.commit();
-    this.unpublished = true;
-    return true;
+    if (body === null) return this.tryPut(kind, row, generation, attempt, word4, word5, NOTHING, 0, 0);
+    return this.tryPut(kind, row, generation, attempt, word4, word5, body, 0, body.length);
   }
 
-  /**
-   * Send a joint message with `length` bytes of `bytes` from `at`, now or as soon as there is room. Never lost, never
-   * out of order with other joint messages. False when it waits.
-   */
-  putJoint(
-    kind: number,
-    word1: number,
-    word2: number,
-    word3: number,
-    word4: number,
-    word5: number,
-    bytes: Uint8Array,
-    at: number,
-    length: number,
-    sender: JointSender,
-  ): boolean {
-    const waits = this.joints.length > 0;
-    if (!waits && this.tryJoint(kind, word1, word2, word3, word4, word5, bytes, at, length)) return true;
-    const body = bytes.slice(at, at + length);
-    this.joints.push(createWaiting(kind, word1, word2, word3, word4, word5, body, sender));
-    this.jointBytes += OWED_BYTES + length;
-    sender.waitingJoints++;
-    this.congested = true;
-    return false;
-  }
-
-  /** Send the joint messages that wait. True when none is left. */
-  payJoints(): boolean {
-    for (let next = this.joints.peek(); next !== null; next = this.joints.peek()) {
-      const { kind, words, body, sender } = next;
-      const [word1, word2, word3, word4, word5] = words;
-      if (!this.tryJoint(kind, word1, word2, word3, word4, word5, body, 0, body.length)) return false;
-      this.joints.pop();
-      this.jointBytes -= OWED_BYTES + body.length;
-      sender.waitingJoints--;
-    }
-    return true;
-  }
-
-  private tryJoint(
+  /** Fill a slot: kind, five words, the length of what follows, `length` bytes from `at`. False when the ring is full. */
+  private tryPut(
     kind: number,
     word1: number,
     word2: number,
@@ -277,6 +224,45 @@ export class RingPort implements ActiveLegs {
     if (length > 0) ring.u8.set(bytes.subarray(at, at + length), offset + SLOT_HEADER_BYTES);
     ring.commit();
     this.unpublished = true;
+    return true;
+  }
+
+  /**
+   * Send a joint message with `length` bytes of `bytes` from `at`, now or as soon as there is room. Never lost, never
+   * out of order with other joint messages. False when it waits.
+   */
+  putJoint(
+    kind: number,
+    word1: number,
+    word2: number,
+    word3: number,
+    word4: number,
+    word5: number,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    sender: JointSender,
+  ): boolean {
+    const waits = this.joints.length > 0;
+    if (!waits && this.tryPut(kind, word1, word2, word3, word4, word5, bytes, at, length)) return true;
+    const body = bytes.slice(at, at + length);
+    this.joints.push(createWaiting(kind, word1, word2, word3, word4, word5, body, sender));
+    this.jointBytes += OWED_BYTES + length;
+    sender.waitingJoints++;
+    this.congested = true;
+    return false;
+  }
+
+  /** Send the joint messages that wait. True when none is left. */
+  payJoints(): boolean {
+    for (let next = this.joints.peek(); next !== null; next = this.joints.peek()) {
+      const { kind, words, body, sender } = next;
+      const [word1, word2, word3, word4, word5] = words;
+      if (!this.tryPut(kind, word1, word2, word3, word4, word5, body, 0, body.length)) return false;
+      this.joints.pop();
+      this.jointBytes -= OWED_BYTES + body.length;
+      sender.waitingJoints--;
+    }
     return true;
   }
 }
