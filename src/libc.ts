@@ -1,7 +1,8 @@
 /**
  * The system calls that neither Bun nor Node offers, through libc: the only file that uses bun:ffi.
  *
- * It is called a few times per thread at start (clocks, listening sockets, locks, privileges), never per cell.
+ * It is called a few times per thread at start (clocks, listening sockets, locks, privileges), and per SENDME, never per
+ * cell.
  * Linux only; constants are those of x86-64 and arm64, glibc and musl. A call that can fail returns a
  * `SystemFault` and never throws, except that a machine without a loadable libc ends with an `OperatorError`.
  * The library is opened at first use and once per thread, so that importing this file costs nothing.
@@ -174,6 +175,7 @@ export const SocketOption = {
   IPPROTO_TCP: 6,
   SO_SNDBUF: 7,
   SO_RCVBUF: 8,
+  TCP_QUICKACK: 12,
   TCP_NOTSENT_LOWAT: 25,
 } as const;
 
@@ -207,6 +209,13 @@ function encodeSockaddr({ host, port }: Endpoint): Uint8Array {
 /** Set an integer socket option. */
 export function setSocketOption(fd: number, level: number, name: number, value: number): SystemFault | null {
   return faultOrNull(libc().setsockopt(fd, level, name, new Int32Array([value]), 4));
+}
+
+const ON = Int32Array.of(1);
+
+/** Have the kernel acknowledge now what came on a TCP socket. It does not last. Makes no objects. */
+export function acknowledgeNow(fd: number): void {
+  libc().setsockopt(fd, SocketOption.IPPROTO_TCP, SocketOption.TCP_QUICKACK, ON, 4);
 }
 
 /** Read an integer socket option. */

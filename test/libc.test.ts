@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import {
+  acknowledgeNow,
   boundPort,
   clockMonotonicMs,
   closeFd,
@@ -178,6 +179,12 @@ test('socket options are set and read back', () => {
   expect(getSocketOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT)).toBe(65_536);
   expect(setSocketOption(987654, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1)?.text).toStartWith('EBADF: ');
   expect(isFault(getSocketOption(987654, IPPROTO_TCP, TCP_NOTSENT_LOWAT))).toBe(true);
+  // A new socket is quick to acknowledge; one that is not there is nobody's harm.
+  expect(setSocketOption(fd, IPPROTO_TCP, SocketOption.TCP_QUICKACK, 0)).toBeNull();
+  expect(getSocketOption(fd, IPPROTO_TCP, SocketOption.TCP_QUICKACK)).toBe(0);
+  acknowledgeNow(fd);
+  expect(getSocketOption(fd, IPPROTO_TCP, SocketOption.TCP_QUICKACK)).toBe(1);
+  acknowledgeNow(987654);
 });
 
 const HAS_PYTHON = Bun.which('python3') !== null;

@@ -8,7 +8,7 @@
 import type { Socket } from 'bun';
 import { type Endpoint, parseIp, unmapIp } from '../bytes/address.ts';
 import { guarded } from '../fault.ts';
-import { SocketOption, setSocketOption } from '../libc.ts';
+import { acknowledgeNow, SocketOption, setSocketOption } from '../libc.ts';
 import type { LinkCredentials } from '../shm/link-credentials.ts';
 import { UnsentLimit } from './unsent-limit.ts';
 import type { Wire } from './wire.ts';
@@ -60,6 +60,11 @@ class SocketWire<L> implements Wire {
     const taken = this.socket.write(bytes, from, length);
     if (taken < length) this.socket.data.unsent.onRefused(performance.now());
     return Math.max(taken, 0);
+  }
+
+  acknowledge(): void {
+    const fd = fdOf(this.socket);
+    if (fd >= 0) acknowledgeNow(fd);
   }
 
   pause(): void {
@@ -136,9 +141,14 @@ function peerCertificate<L>(socket: Socket<SocketState<L>>): Uint8Array | null {
   return certificate === undefined || certificate === null ? null : new Uint8Array(certificate.raw);
 }
 
-/** A socket that is gone already, or not TCP, is none the worse for a refusal. */
+/** -1 when the socket is gone. Bun's type declarations do not know it. */
+function fdOf(socket: object): number {
+  return (socket as { readonly fd: number }).fd;
+}
+
+/** A socket that is not TCP is none the worse for a refusal. */
 function limitUnsent<L>(socket: Socket<SocketState<L>>): void {
-  const { fd } = socket as unknown as { readonly fd: number };
+  const fd = fdOf(socket);
   if (fd >= 0)
     setSocketOption(fd, SocketOption.IPPROTO_TCP, SocketOption.TCP_NOTSENT_LOWAT, socket.data.unsent.bytes);
 }

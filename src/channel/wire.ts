@@ -8,6 +8,11 @@ export interface Wire {
    * caller's, to be offered again after `onDrain`. The buffer is the caller's again as soon as this returns.
    */
   write(bytes: Uint8Array, from: number, length: number): number;
+  /**
+   * Tell the peer at once what came, instead of when there is something to send along, or after some 40 ms. A peer
+   * that gathers small writes, as C tor does, holds the next one back until then.
+   */
+  acknowledge(): void;
   /** Stop reading. What was already received is still delivered. */
   pause(): void;
   /** Read again. */

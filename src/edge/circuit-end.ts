@@ -60,6 +60,14 @@ export class CircuitEnd implements Carrier, Asker {
     return channels.bySlot[table.port[this.row * 2 + PREV]!]!;
   }
 
+  /**
+   * Tell the client's side at once that a SENDME came. There are no more cells to send along while all windows are full,
+   * and a C tor before us holds the next SENDMEs back until it knows.
+   */
+  acknowledgeLink(): void {
+    this.channel.wire?.acknowledge();
+  }
+
   /** A SENDME or more of DATA is not acknowledged. */
   get inFlight(): boolean {
     const { vegas } = this.flow;

@@ -96,6 +96,7 @@ export class StreamEdge implements Edge, StreamMemory {
       this.plane.conflux.take(row, command, streamId, data);
       return;
     }
+    if (command === RelayCommand.SENDME) this.ends[row]?.acknowledgeLink();
     if (streamId === 0) {
       if (command === RelayCommand.SENDME) this.onCircuitSendme(row, data);
       else this.onZeroStream(command);

@@ -32,6 +32,10 @@ class TestWire implements Wire {
     return n;
   }
 
+  acknowledge(): void {
+    this.log.push('acknowledge');
+  }
+
   pause(): void {
     this.log.push('pause');
   }

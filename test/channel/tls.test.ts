@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { dial, type LinkEvents, listenOn, type TlsSession } from '../../src/channel/tls.ts';
 import { UNSENT_FIRST } from '../../src/channel/unsent-limit.ts';
 import type { Wire } from '../../src/channel/wire.ts';
-import { isFault, listenTcp } from '../../src/libc.ts';
+import { getSocketOption, isFault, listenTcp, SocketOption } from '../../src/libc.ts';
 import { makeTestRelay } from './credentials.ts';
 
 const { credentials } = makeTestRelay(Math.floor(Date.now() / 1000));
@@ -194,4 +194,26 @@ test('the kernel keeps little of a link whose peer does not read, either way', a
   }
   here.wires[0]!.abort();
   server.stop();
+});
+
+test('what came is acknowledged at once when asked for, though the kernel waits for something to send along', async () => {
+  const [here, there] = [heard(), heard()];
+  const server = listen(eventsInto(there));
+  dialInto(here, server.port);
+  await until(() => here.sessions.length === 1 && there.sessions.length === 1);
+  const wire = here.wires[0]!;
+  const { fd } = Reflect.get(wire, 'socket') as { readonly fd: number };
+  const isQuick = () => getSocketOption(fd, SocketOption.IPPROTO_TCP, SocketOption.TCP_QUICKACK);
+  // Both sides talk: then the kernel takes it for a dialogue.
+  while (isQuick() !== 0) {
+    there.wires[0]!.write(new Uint8Array(514), 0, 514);
+    await Bun.sleep(1);
+    wire.write(new Uint8Array(514), 0, 514);
+  }
+  wire.acknowledge();
+  expect(isQuick()).toBe(1);
+  wire.abort();
+  server.stop();
+  await until(() => here.gone === 1);
+  wire.acknowledge();
 });

@@ -39,6 +39,7 @@ class BusyWire implements Wire {
     this.written += length;
     return length;
   }
+  acknowledge(): void {}
   pause(): void {
     this.paused = true;
   }

@@ -89,3 +89,17 @@ test('a queue above its mark tells congestion control', () => {
   rig.say(RelayCommand.SENDME, 0, encodeSendme(tag));
   expect(end.flow.vegas).toMatchObject({ blocked: true, inSlowStart: false });
 });
+
+test('each SENDME is acknowledged to the link at once, and nothing else is', () => {
+  const rig = new ExitRig({ cc: false });
+  const connection = rig.stream(9);
+  const wire = rig.prev.wire.other;
+  connection.say(filled(100 * RELAY_DATA_MAX, 1));
+  rig.say(RelayCommand.DATA, 9, filled(RELAY_DATA_MAX, 1));
+  rig.heardAll();
+  expect(wire.acknowledged).toBe(0);
+  rig.say(RelayCommand.SENDME, 9);
+  expect(wire.acknowledged).toBe(1);
+  rig.sendme();
+  expect(wire.acknowledged).toBe(2);
+});

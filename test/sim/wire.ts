@@ -49,6 +49,8 @@ export class WireEnd implements Wire {
   /** What was written here and not yet delivered to the other end. */
   private outgoing: Uint8Array[] = [];
   outgoingBytes = 0;
+  /** How often the owner had the other end told at once what came. */
+  acknowledged = 0;
   paused = false;
   /** Bytes that were under way to the owner when it paused: only they may come late. */
   private lateBytes = 0;
@@ -85,6 +87,11 @@ export class WireEnd implements Wire {
     this.outgoing.push(bytes.slice(from, from + taken));
     this.outgoingBytes += taken;
     return taken;
+  }
+
+  /** The other end of a simulated connection never waits for that. */
+  acknowledge(): void {
+    this.acknowledged++;
   }
 
   pause(): void {
