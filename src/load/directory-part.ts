@@ -2,13 +2,21 @@
 import { broken, type Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import type { FetchCount } from './fetch-client.ts';
-import type { DirectoryPlan, DirectoryReport, LoadCheck, MeasureHooks } from './plan.ts';
+import {
+  type DirectoryPlan,
+  type DirectoryReport,
+  type LoadCheck,
+  type LoadMode,
+  type MeasureHooks,
+  NO_PLACES,
+  type OpenPlaces,
+} from './plan.ts';
 
 const PROGRESS_MS = 100;
 const STALL_MS = 20_000;
 
 /** The client of a directory. */
-export class DirectoryPart {
+export class DirectoryPart implements LoadMode {
   readonly #plan: DirectoryPlan;
   readonly #relay: Hop;
   readonly #client = new EndThread();
@@ -19,10 +27,11 @@ export class DirectoryPart {
     this.#relay = relay;
   }
 
-  async connect(): Promise<void> {
+  async connect(): Promise<OpenPlaces> {
     const { connections, circuits, streams, requests } = this.#plan;
     const setup = { relay: this.#relay, connections, circuits, streams, requests };
     await this.#client.call('startFetcher', { setup });
+    return NO_PLACES;
   }
 
   /** Wait until the relay has all documents, and warm up. */

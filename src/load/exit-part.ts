@@ -1,14 +1,22 @@
 /** A load on an exit, driven: one thread for the client, one for the destination. */
 import { broken, type Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
-import type { ExitPlan, ExitReport, LoadCheck, MeasureHooks } from './plan.ts';
+import {
+  type ExitPlan,
+  type ExitReport,
+  type LoadCheck,
+  type LoadMode,
+  type MeasureHooks,
+  NO_PLACES,
+  type OpenPlaces,
+} from './plan.ts';
 import { StreamTally } from './stream-tally.ts';
 
 const STALL_MS = 20_000;
 const POLL_MS = 2;
 
 /** Client and destination of exit streams. */
-export class ExitPart {
+export class ExitPart implements LoadMode {
   readonly #plan: ExitPlan;
   readonly #relay: Hop;
   readonly #client = new EndThread();
@@ -24,12 +32,13 @@ export class ExitPart {
     this.#tally = new StreamTally(this.#memory);
   }
 
-  async connect(): Promise<void> {
+  async connect(): Promise<OpenPlaces> {
     const { connections, circuits, streams, congestion } = this.#plan;
     this.#destination = await this.#server.call('startServer', { tally: this.#memory });
     const setup = { relay: this.#relay, connections, circuits, streams, congestion };
     const destination = this.#destination;
     await this.#client.call('startExitClient', { tally: this.#memory, setup: { ...setup, destination } });
+    return NO_PLACES;
   }
 
   /** Open the streams and warm up. @throws OperatorError when the relay does another flow control than asked */

@@ -3,7 +3,7 @@ import { CELL_BYTES } from '../cell/cell.ts';
 import { broken, type Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import type { FloodCourse } from './flood.ts';
-import type { FloodPlan, FloodReport, LinkPlace, LoadCheck, MeasureHooks } from './plan.ts';
+import type { FloodPlan, FloodReport, LoadCheck, LoadMode, MeasureHooks, OpenPlaces } from './plan.ts';
 import { sum, Tally } from './tally.ts';
 
 const STALL_MS = 20_000;
@@ -21,7 +21,7 @@ interface Window {
 }
 
 /** Client and sink of a flood. */
-export class FloodPart {
+export class FloodPart implements LoadMode {
   readonly #plan: FloodPlan;
   readonly #relay: Hop;
   readonly #client = new EndThread();
@@ -38,11 +38,11 @@ export class FloodPart {
     this.#tally = new Tally(this.#memory);
   }
 
-  async connect(): Promise<{ links: LinkPlace[]; hopPorts: number[] }> {
+  async connect(): Promise<OpenPlaces> {
     const { links, route } = this.#plan;
     this.#hops = await this.#sink.call('startSink', { tally: this.#memory, hops: route.nextHops });
     const places = await this.#client.call('startClient', { tally: this.#memory, relay: this.#relay, links });
-    return { links: places, hopPorts: this.#hops.map(({ port }) => port) };
+    return { links: places, probes: [], hopPorts: this.#hops.map(({ port }) => port) };
   }
 
   /** Build the circuits and warm up. */

@@ -3,7 +3,15 @@ import { OperatorError } from '../fault.ts';
 import { getFileLimit, isFault } from '../libc.ts';
 import type { Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
-import type { IdlePlan, IdleReport, LoadCheck, MeasureHooks } from './plan.ts';
+import {
+  type IdlePlan,
+  type IdleReport,
+  type LoadCheck,
+  type LoadMode,
+  type MeasureHooks,
+  NO_PLACES,
+  type OpenPlaces,
+} from './plan.ts';
 
 const PROGRESS_MS = 100;
 /** Files that this process needs besides the links. */
@@ -21,7 +29,7 @@ function requireFiles(files: number): void {
 }
 
 /** The thread that holds the links. */
-export class IdlePart {
+export class IdlePart implements LoadMode {
   readonly #plan: IdlePlan;
   readonly #relay: Hop;
   readonly #client = new EndThread();
@@ -33,7 +41,7 @@ export class IdlePart {
   }
 
   /** Open the links. Those that fail are reported, not thrown. */
-  async connect(onProgress: (part: number) => void): Promise<void> {
+  async connect(onProgress: (part: number) => void): Promise<OpenPlaces> {
     const { links, addresses, opening } = this.#plan;
     requireFiles(links + OTHER_FILES);
     const meter = new SharedArrayBuffer(4);
@@ -45,7 +53,11 @@ export class IdlePart {
       clearInterval(timer);
     }
     this.#openSec = (performance.now() - startMs) / 1000;
+    return NO_PLACES;
   }
+
+  /** Idle links carry nothing, so there is nothing to build. */
+  async prepare(): Promise<void> {}
 
   /** Hold the links. */
   async measure(hooks: MeasureHooks): Promise<IdleReport> {

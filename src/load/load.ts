@@ -11,20 +11,17 @@ import { IdlePart } from './idle-part.ts';
 import type {
   ChurnPlan,
   ChurnReport,
-  DirectoryPlan,
-  ExitPlan,
-  FloodPlan,
-  IdlePlan,
   LatencyPlan,
   LatencyReport,
-  LinkPlace,
   LoadCheck,
+  LoadMode,
   LoadPlaces,
   LoadPlan,
   LoadReport,
   LoadRun,
   LoadTarget,
   MeasureHooks,
+  OpenPlaces,
 } from './plan.ts';
 import { checkPlan } from './plan-check.ts';
 import { ProbePart } from './probe-part.ts';
@@ -32,50 +29,7 @@ import { ProbePart } from './probe-part.ts';
 /** How long a flood runs beside before the probes begin. */
 const SETTLE_MS = 500;
 
-interface Opened {
-  readonly links: readonly LinkPlace[];
-  readonly probes: readonly LinkPlace[];
-  readonly hopPorts: readonly number[];
-}
-
-/** One mode, put together from parts. */
-interface Mode {
-  connect(onProgress: (part: number) => void): Promise<Opened>;
-  prepare(choice: readonly number[] | null): Promise<void>;
-  measure(hooks: MeasureHooks): Promise<LoadReport>;
-  check(): Promise<LoadCheck>;
-  close(): void;
-}
-
-class FloodMode implements Mode {
-  readonly #flood: FloodPart;
-
-  constructor(plan: FloodPlan, relay: Hop) {
-    this.#flood = new FloodPart(plan, relay);
-  }
-
-  async connect(): Promise<Opened> {
-    return { ...(await this.#flood.connect()), probes: [] };
-  }
-
-  prepare(choice: readonly number[] | null): Promise<void> {
-    return this.#flood.prepare(choice);
-  }
-
-  measure(hooks: MeasureHooks): Promise<LoadReport> {
-    return this.#flood.measure(hooks);
-  }
-
-  check(): Promise<LoadCheck> {
-    return this.#flood.check();
-  }
-
-  close(): void {
-    this.#flood.close();
-  }
-}
-
-class LatencyMode implements Mode {
+class LatencyMode implements LoadMode {
   readonly #probe: ProbePart;
   readonly #beside: FloodPart | null;
 
@@ -84,7 +38,7 @@ class LatencyMode implements Mode {
     this.#beside = plan.beside === null ? null : new FloodPart(plan.beside, relay);
   }
 
-  async connect(): Promise<Opened> {
+  async connect(): Promise<OpenPlaces> {
     const flood = await this.#beside?.connect();
     const probe = await this.#probe.connect();
     return {
@@ -126,7 +80,7 @@ class LatencyMode implements Mode {
   }
 }
 
-class ChurnMode implements Mode {
+class ChurnMode implements LoadMode {
   readonly #plan: ChurnPlan;
   readonly #churn: ChurnPart;
   readonly #probe: ProbePart | null;
@@ -137,7 +91,7 @@ class ChurnMode implements Mode {
     this.#probe = plan.probe === null ? null : new ProbePart(plan.probe, relay);
   }
 
-  async connect(): Promise<Opened> {
+  async connect(): Promise<OpenPlaces> {
     const churn = await this.#churn.connect();
     const probe = await this.#probe?.connect();
     return {
@@ -186,91 +140,6 @@ class ChurnMode implements Mode {
   }
 }
 
-class IdleMode implements Mode {
-  readonly #idle: IdlePart;
-
-  constructor(plan: IdlePlan, relay: Hop) {
-    this.#idle = new IdlePart(plan, relay);
-  }
-
-  async connect(onProgress: (part: number) => void): Promise<Opened> {
-    await this.#idle.connect(onProgress);
-    return { links: [], probes: [], hopPorts: [] };
-  }
-
-  async prepare(): Promise<void> {}
-
-  measure(hooks: MeasureHooks): Promise<LoadReport> {
-    return this.#idle.measure(hooks);
-  }
-
-  check(): Promise<LoadCheck> {
-    return this.#idle.check();
-  }
-
-  close(): void {
-    this.#idle.close();
-  }
-}
-
-class ExitMode implements Mode {
-  readonly #exit: ExitPart;
-
-  constructor(plan: ExitPlan, relay: Hop) {
-    this.#exit = new ExitPart(plan, relay);
-  }
-
-  async connect(): Promise<Opened> {
-    await this.#exit.connect();
-    return { links: [], probes: [], hopPorts: [] };
-  }
-
-  prepare(): Promise<void> {
-    return this.#exit.prepare();
-  }
-
-  measure(hooks: MeasureHooks): Promise<LoadReport> {
-    return this.#exit.measure(hooks);
-  }
-
-  check(): Promise<LoadCheck> {
-    return this.#exit.check();
-  }
-
-  close(): void {
-    this.#exit.close();
-  }
-}
-
-class DirectoryMode implements Mode {
-  readonly #directory: DirectoryPart;
-
-  constructor(plan: DirectoryPlan, relay: Hop) {
-    this.#directory = new DirectoryPart(plan, relay);
-  }
-
-  async connect(): Promise<Opened> {
-    await this.#directory.connect();
-    return { links: [], probes: [], hopPorts: [] };
-  }
-
-  prepare(): Promise<void> {
-    return this.#directory.prepare();
-  }
-
-  measure(hooks: MeasureHooks): Promise<LoadReport> {
-    return this.#directory.measure(hooks);
-  }
-
-  check(): Promise<LoadCheck> {
-    return this.#directory.check();
-  }
-
-  close(): void {
-    this.#directory.close();
-  }
-}
-
 function both(a: LoadCheck, b: LoadCheck): LoadCheck {
   return {
     expected: a.expected + b.expected,
@@ -282,29 +151,29 @@ function both(a: LoadCheck, b: LoadCheck): LoadCheck {
   };
 }
 
-function modeOf(plan: LoadPlan, relay: Hop): Mode {
+function modeOf(plan: LoadPlan, relay: Hop): LoadMode {
   switch (plan.mode) {
     case 'flood':
-      return new FloodMode(plan, relay);
+      return new FloodPart(plan, relay);
     case 'latency':
       return new LatencyMode(plan, relay);
     case 'churn':
       return new ChurnMode(plan, relay);
     case 'idle':
-      return new IdleMode(plan, relay);
+      return new IdlePart(plan, relay);
     case 'exit':
-      return new ExitMode(plan, relay);
+      return new ExitPart(plan, relay);
     case 'directory':
-      return new DirectoryMode(plan, relay);
+      return new DirectoryPart(plan, relay);
   }
 }
 
 /** A load on one relay, from its start to its end. */
 export class Load implements LoadRun {
-  readonly #mode: Mode;
+  readonly #mode: LoadMode;
   #places: LoadPlaces | null = null;
 
-  private constructor(mode: Mode) {
+  private constructor(mode: LoadMode) {
     this.#mode = mode;
   }
 

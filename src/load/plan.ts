@@ -166,13 +166,20 @@ export interface LinkPlace {
 }
 
 /** Where everything is. */
-export interface LoadPlaces {
+export interface OpenPlaces {
   /** Connections of the flood or the churn, spares included; empty for the idle mode, which has too many. */
   readonly links: readonly LinkPlace[];
   /** Connections of the probe. */
   readonly probes: readonly LinkPlace[];
   /** Ports on 127.0.0.1 where the next hops listen: the flood's or the churn's, then the probe's. */
   readonly hopPorts: readonly number[];
+}
+
+/** Where a load names no connections. */
+export const NO_PLACES: OpenPlaces = { links: [], probes: [], hopPorts: [] };
+
+/** The same, opened. */
+export interface LoadPlaces extends OpenPlaces {
   /** How long the opening took. */
   readonly openSec: number;
 }
@@ -289,6 +296,15 @@ export interface MeasureHooks {
   end(): void;
   /** Now and then meanwhile: the part that is done, 0 to 1. */
   progress?(part: number): void;
+}
+
+/** One mode of load, its threads included; `LoadRun` says when each is called. */
+export interface LoadMode {
+  connect(onProgress: (part: number) => void): Promise<OpenPlaces>;
+  prepare(choice: readonly number[] | null): Promise<void>;
+  measure(hooks: MeasureHooks): Promise<LoadReport>;
+  check(): Promise<LoadCheck>;
+  close(): void;
 }
 
 /** A load as it is driven: `connect`, `prepare`, then `measure` and `check` any number of times, then `close`. */

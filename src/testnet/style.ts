@@ -33,12 +33,7 @@ export function bar(share: number, columns: number): string {
   return '█'.repeat(Math.floor(eighths / 8)) + BAR_PARTS[eighths % 8]!;
 }
 
-/** Megabytes per second, with as many digits as mean something. */
-export function rateText(bytesPerSec: number): string {
-  return megabytes(bytesPerSec);
-}
-
-/** A number of bytes in MB, without the unit. */
+/** A number of bytes in MB, without the unit, with as many digits as mean something. */
 export function megabytes(bytes: number): string {
   const value = bytes / 1e6;
   return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
