@@ -35,7 +35,7 @@ import { MemoryWatch } from './memory-watch.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { type OpenPorts, openPorts } from './ports.ts';
 import { becomeUser, keepDebuggersOff, raiseFileLimit } from './privilege.ts';
-import { affectsDescriptor } from './reload.ts';
+import { affectsDescriptor } from './published-options.ts';
 import { SelfSide } from './self-side.ts';
 import { StateFile } from './state-file.ts';
 import { Supervisor } from './supervisor.ts';

@@ -7,39 +7,6 @@ import { transition } from '../torrc/transition.ts';
 import type { BuiltOptions } from '../torrc/validate.ts';
 import type { Daemon } from './daemon.ts';
 
-/** Options whose change changes our descriptor. */
-const PUBLISHED: ReadonlySet<string> = new Set([
-  'Address',
-  'AddressDisableIPv6',
-  'AssumeReachable',
-  'AssumeReachableIPv6',
-  'BandwidthBurst',
-  'BandwidthRate',
-  'ContactInfo',
-  'DirAllowPrivateAddresses',
-  'DirCache',
-  'DownloadExtraInfo',
-  'ExitPolicy',
-  'ExitPolicyRejectLocalInterfaces',
-  'ExitPolicyRejectPrivate',
-  'ExitRelay',
-  'IPv6Exit',
-  'MaxAdvertisedBandwidth',
-  'Nickname',
-  'OutboundBindAddress',
-  'OutboundBindAddressExit',
-  'OutboundBindAddressOR',
-  'PublishServerDescriptor',
-  'ReducedExitPolicy',
-  'RelayBandwidthBurst',
-  'RelayBandwidthRate',
-]);
-
-/** Whether our descriptor speaks of this option. */
-export function affectsDescriptor(option: string): boolean {
-  return PUBLISHED.has(option);
-}
-
 /**
  * Reload the configuration. Every refusal is logged with its place, and the old options stay in force. Reloads come
  * one after another, each compared with what the one before left.

@@ -2,8 +2,6 @@
 
 import { expect, test } from 'bun:test';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { affectsDescriptor } from '../../src/daemon/reload.ts';
-import { OPTIONS } from '../../src/torrc/option-table.ts';
 import {
   folder,
   PATIENCE_MS,
@@ -19,13 +17,6 @@ import {
 async function refused(relay: Relay, times: number): Promise<string> {
   return (await relay.said(/Reload refused, the old configuration stays in force: (.*)/, times))[1]!;
 }
-
-test('what the descriptor speaks of are options that may change while running', () => {
-  const published = OPTIONS.filter(({ name }) => affectsDescriptor(name));
-  expect(published.map(({ name }) => name)).toContain('ContactInfo');
-  for (const spec of published)
-    expect([spec.name, spec.effect, spec.reload]).toEqual([spec.name, 'acts', 'live']);
-});
 
 test(
   'refusals name place or option and leave everything as it was; what is good then takes effect',
