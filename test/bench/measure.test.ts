@@ -169,7 +169,7 @@ describe('a run', () => {
         closed = true;
       },
     });
-    expect(openLoad(fakeTarget(), { plan: plan({}), placement: null }, make)).rejects.toThrow('no');
+    await expect(openLoad(fakeTarget(), { plan: plan({}), placement: null }, make)).rejects.toThrow('no');
     await Bun.sleep(0);
     expect(closed).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** Damaged zstd streams: walked to their end or refused; what is walked is what the decompressor reads too. */
+/** Damaged zstd streams: walked to their end or refused, and never anything else. */
 import { zstdCompressSync } from 'node:zlib';
 import { checkZstdFrames } from '../../src/directory/zstd-frames.ts';
 import { bytesOf } from '../netdoc/fixture.ts';

@@ -80,8 +80,9 @@ describe('two of ours', () => {
       rsaId: bob.credentials.rsaId,
       ed25519Id: alice.credentials.ed25519Id,
     });
-    expect(dialled.opened).rejects.toThrow('another Ed25519 identity');
-    expect((await listener.accept()).opened).rejects.toThrow('closed');
+    const refused = expect(dialled.opened).rejects.toThrow('another Ed25519 identity');
+    await expect((await listener.accept()).opened).rejects.toThrow('closed');
+    await refused;
     listener.stop();
   });
 });
