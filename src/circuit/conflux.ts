@@ -238,6 +238,9 @@ export class ConfluxSet {
     return since;
   }
 
+  /** What is no DATA gets its own number, and may go over another leg. */
+  readonly mixes = false;
+
   /** DATA messages that may be sent now: as many as the leg has room for that would send next. */
   room(): number {
     const leg = this.nextToSend();

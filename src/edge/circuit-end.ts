@@ -7,7 +7,7 @@
  */
 import { BODY_BYTES } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
-import { RelayCommand } from '../cell/relay-message.ts';
+import { RelayCommand, relayCommand } from '../cell/relay-message.ts';
 import type { Channel } from '../channel/channel.ts';
 import { sendBody } from '../circuit/cell-queue.ts';
 import { PREV } from '../circuit/circuit-table.ts';
@@ -24,6 +24,7 @@ import { StreamSet } from './stream-set.ts';
 export class CircuitEnd implements Carrier, Asker {
   readonly row: number;
   readonly generation: number;
+  readonly mixes = true;
   readonly flow: CircuitFlow;
   /** The streams that it carries, alone or with others. */
   streams: StreamSet;
@@ -112,8 +113,11 @@ export class CircuitEnd implements Carrier, Asker {
   sendBodies(bodies: Uint8Array, count: number): boolean {
     const { plane, row, flow } = this;
     const layer = plane.table.layer[row]!;
+    let data = 0;
     for (let i = 0; i < count; i++) {
       layer.sealBackward(bodies, i * BODY_BYTES);
+      if (relayCommand(bodies, i * BODY_BYTES) !== RelayCommand.DATA) continue;
+      data++;
       if (flow.noteSent(plane.nowMs)) flow.keepTag(layer.backwardTag);
     }
     const sealed = layer.encryptBodies(bodies, 0, count);
@@ -121,7 +125,7 @@ export class CircuitEnd implements Carrier, Asker {
     for (let i = 0; i < count; i++) {
       if (!sendBody(plane, leg, Command.RELAY, sealed, i * BODY_BYTES)) return false;
     }
-    plane.counters.add(Counter.stream_cells_sent, count);
+    plane.counters.add(Counter.stream_cells_sent, data);
     return true;
   }
 

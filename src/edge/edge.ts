@@ -35,8 +35,6 @@ export type DirectoryFactory = (
   prevIsRelay: boolean,
 ) => StreamEnd;
 
-const NOTHING = new Uint8Array(0);
-
 function isConflux(command: number): boolean {
   return command >= RelayCommand.CONFLUX_LINK && command <= RelayCommand.CONFLUX_SWITCH;
 }
@@ -202,7 +200,7 @@ export class StreamEdge implements Edge, StreamMemory {
     const stream = this.table.add(end.streams, streamId, (waker) =>
       directory(waker, unmapIp(channel.peerHost), !channel.isClient),
     );
-    stream.connected(NOTHING);
+    stream.connectedSoon();
   }
 
   private onResolve(asker: Asker, streamId: number, data: Uint8Array): void {

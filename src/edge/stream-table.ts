@@ -11,7 +11,14 @@
  */
 import { BODY_BYTES } from '../cell/cell.ts';
 import { DestroyReason, EndReason } from '../cell/reason.ts';
-import { DATA_AT, PADDING_GAP, RELAY_DATA_MAX, RelayCommand, writeDataHead } from '../cell/relay-message.ts';
+import {
+  DATA_AT,
+  PADDING_GAP,
+  RELAY_DATA_MAX,
+  RelayCommand,
+  writeDataHead,
+  writeRelayMessage,
+} from '../cell/relay-message.ts';
 import { decodeXon, encodeEnd, encodeXoff, encodeXon } from '../cell/stream-message.ts';
 import type { CircuitPlane } from '../circuit/plane.ts';
 import { Malformed, Violation } from '../fault.ts';
@@ -23,8 +30,9 @@ import { StreamRate } from './stream-rate.ts';
 import type { StreamSet } from './stream-set.ts';
 import { SAY_NOTHING, SAY_XOFF, XonXoff } from './xon-xoff.ts';
 
-/** Bodies that are sealed and encrypted together. */
+/** Bodies of DATA that are sealed and encrypted together, and with other messages among them. */
 const TOGETHER = 32;
+const TOGETHER_MIXED = 64;
 /** Cells that one turn packages, so that no circuit keeps the worker from its sockets. */
 const CELLS_PER_TURN = 4096;
 /** A stream that holds more than this gives its client no SENDME, as in C tor. */
@@ -44,11 +52,15 @@ export class StreamTable {
   /** Streams that there are. */
   count = 0;
   private readonly plane: CircuitPlane;
-  private readonly bodies = new Uint8Array(TOGETHER * BODY_BYTES);
+  private readonly bodies = new Uint8Array(TOGETHER_MIXED * BODY_BYTES);
+  /** Bodies that are filled. */
+  private filled = 0;
   private sets: StreamSet[] = [];
   private spareSets: StreamSet[] = [];
   private ending: Stream[] = [];
   private throttled: Stream[] = [];
+  /** Streams that owe their client a CONNECTED, or did in this turn. */
+  private connecting: Stream[] = [];
 
   constructor(plane: CircuitPlane) {
     this.plane = plane;
@@ -98,18 +110,52 @@ export class StreamTable {
     if (!stream.isGone) this.wake(stream);
   }
 
+  /** Tell the client that its new stream is connected: before its first DATA, or at the end of the turn. */
+  connectedSoon(stream: Stream): void {
+    if (!stream.set.carrier.mixes) {
+      this.connected(stream, NOTHING);
+      return;
+    }
+    stream.isOpen = true;
+    stream.owesConnected = true;
+    this.connecting.push(stream);
+    this.plane.wake();
+    this.wake(stream);
+  }
+
+  /** Send a message of a stream, behind a CONNECTED that it owes. False when the circuit died of it. */
+  private say(stream: Stream, command: number, data: Uint8Array): boolean {
+    const { carrier } = stream.set;
+    if (stream.owesConnected) {
+      stream.owesConnected = false;
+      if (!carrier.send(RelayCommand.CONNECTED, stream.id, NOTHING)) return false;
+    }
+    return carrier.send(command, stream.id, data);
+  }
+
+  private payConnected(): void {
+    if (this.connecting.length === 0) return;
+    const list = this.connecting;
+    this.connecting = [];
+    for (const stream of list) {
+      if (!stream.owesConnected || stream.isGone) continue;
+      stream.owesConnected = false;
+      stream.set.carrier.send(RelayCommand.CONNECTED, stream.id, NOTHING);
+    }
+  }
+
   /** End a stream from here, with this END. */
   finish(stream: Stream, end: Uint8Array): void {
     if (stream.isGone) return;
     this.forget(stream);
-    stream.set.carrier.send(RelayCommand.END, stream.id, end);
+    this.say(stream, RelayCommand.END, end);
   }
 
   /** End a stream with a message that is no END. */
   answer(stream: Stream, command: number, data: Uint8Array): void {
     if (stream.isGone) return;
     this.forget(stream);
-    stream.set.carrier.send(command, stream.id, data);
+    this.say(stream, command, data);
   }
 
   private forget(stream: Stream): void {
@@ -152,7 +198,7 @@ export class StreamTable {
     const { flow } = this.plane.options;
     if (xonXoff.onTaken(heldBytes, this.plane.nowMs, flow) === SAY_XOFF) {
       this.plane.counters.add(Counter.stream_xoff_sent, 1);
-      stream.set.carrier.send(RelayCommand.XOFF, streamId, encodeXoff());
+      this.say(stream, RelayCommand.XOFF, encodeXoff());
     }
   }
 
@@ -164,7 +210,7 @@ export class StreamTable {
       stream.end.heldBytes <= HELD_FOR_SENDME
     ) {
       stream.deliverWindow += STREAM_INCREMENT;
-      if (!stream.set.carrier.send(RelayCommand.SENDME, stream.id, NOTHING)) return;
+      if (!this.say(stream, RelayCommand.SENDME, NOTHING)) return;
     }
   }
 
@@ -180,7 +226,7 @@ export class StreamTable {
     const verdict = xonXoff.onDrained(bytes, stream.end.heldBytes, plane.nowMs, plane.options.flow);
     if (verdict === SAY_NOTHING) return;
     plane.counters.add(Counter.stream_xon_sent, 1);
-    stream.set.carrier.send(RelayCommand.XON, stream.id, encodeXon(xonXoff.rate));
+    this.say(stream, RelayCommand.XON, encodeXon(xonXoff.rate));
   }
 
   /** The client ended a stream. */
@@ -252,6 +298,7 @@ export class StreamTable {
     }
     list.length = 0;
     this.endStreams();
+    this.payConnected();
     return this.sets.length > 0;
   }
 
@@ -280,38 +327,51 @@ export class StreamTable {
     while (sent < budget) {
       const room = Math.min(set.carrier.room(), budget - sent, TOGETHER);
       if (room === 0) break;
-      const count = this.fill(set, room);
-      if (count === 0) break;
-      sent += count;
-      if (!set.carrier.sendBodies(this.bodies, count)) break;
+      this.fill(set, room);
+      if (this.filled === 0) break;
+      sent += this.filled;
+      if (!set.carrier.sendBodies(this.bodies, this.filled)) break;
     }
     return sent;
   }
 
-  /** Fill at most `room` bodies with what ready streams have, in turn. Returns how many were filled. */
-  private fill(set: StreamSet, room: number): number {
-    let count = 0;
-    while (count < room) {
-      const share = Math.ceil((room - count) / Math.max(1, set.readyCount));
+  /** Fill bodies with what ready streams have, in turn: at most `room` of DATA, and what stands before and behind it. */
+  private fill(set: StreamSet, room: number): void {
+    const { mixes } = set.carrier;
+    let left = room;
+    this.filled = 0;
+    // One stream's CONNECTED and END have room behind any number of DATA.
+    while (left > 0 && this.filled + left + 2 <= TOGETHER_MIXED) {
+      const share = Math.ceil(left / Math.max(1, set.readyCount));
       const stream = set.shiftReady();
       if (stream === null) break;
       if (stream.isGone) continue;
+      if (stream.owesConnected) this.fillMessage(stream, RelayCommand.CONNECTED, NOTHING);
       let cells = 0;
-      while (cells < share && stream.maySend && this.fillOne(set, stream, count)) {
-        cells++;
-        count++;
-      }
+      while (cells < share && stream.maySend && this.fillOne(set, stream)) cells++;
+      left -= cells;
+      const { endReason } = stream.end;
       // One that had its full share may have more.
-      if (cells === share && stream.maySend) set.pushReady(stream);
-      if (stream.end.endReason !== 0) this.ending.push(stream);
+      if (cells === share && stream.maySend && endReason === 0) set.pushReady(stream);
+      if (endReason === 0) continue;
+      if (mixes) {
+        this.forget(stream);
+        this.fillMessage(stream, RelayCommand.END, encodeEnd(endReason));
+      } else this.ending.push(stream);
     }
-    return count;
   }
 
-  /** Fill one body with data of a stream. False when it has none now. */
-  private fillOne(set: StreamSet, stream: Stream, cell: number): boolean {
+  /** Fill the next body with a message that is no DATA. */
+  private fillMessage(stream: Stream, command: number, data: Uint8Array): void {
     const { bodies, plane } = this;
-    const at = cell * BODY_BYTES;
+    stream.owesConnected = false;
+    writeRelayMessage(bodies, this.filled++ * BODY_BYTES, command, stream.id, data, plane.random.bytes);
+  }
+
+  /** Fill the next body with data of a stream. False when it has none now. */
+  private fillOne(set: StreamSet, stream: Stream): boolean {
+    const { bodies, plane } = this;
+    const at = this.filled * BODY_BYTES;
     const { rate } = stream;
     if (rate !== null && rate.room(plane.nowMs) <= 0) {
       stream.isThrottled = true;
@@ -327,6 +387,7 @@ export class StreamTable {
     this.countRandom(set, length);
     if (rate !== null) rate.spend(length);
     if (stream.xonXoff === null) stream.packageWindow--;
+    this.filled++;
     return true;
   }
 

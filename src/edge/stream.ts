@@ -21,8 +21,9 @@ export class Stream implements StreamWaker {
   readonly id: number;
   /** Set right after it was made, by whoever makes the stream. */
   end: StreamEnd;
-  /** CONNECTED was sent. */
+  /** CONNECTED was sent, or is to be sent in this turn, before anything else. */
   isOpen = false;
+  owesConnected = false;
   /** Its END was sent or came, or its circuit is gone. */
   isGone = false;
   /** Among those of its set that have something to send. */
@@ -61,6 +62,11 @@ export class Stream implements StreamWaker {
   /** The stream is connected: tell the client, with this CONNECTED. */
   connected(data: Uint8Array): void {
     this.table.connected(this, data);
+  }
+
+  /** The stream is connected: tell the client in this turn, together with whatever comes then. */
+  connectedSoon(): void {
+    this.table.connectedSoon(this);
   }
 
   /** It was only a question: answer it, and it is over. */

@@ -249,6 +249,110 @@ describe('BEGIN_DIR', () => {
     }
   });
 
+  /** A directory that answers each request with so many cells of data, once it has come. */
+  const answering = (rig: ExitRig, cells: number): void => {
+    rig.edge.directory = (waker): StreamEnd => {
+      let left = 0;
+      let ended = 0;
+      return {
+        take: () => {
+          left = cells * RELAY_DATA_MAX;
+          if (left === 0) ended = EndReason.DONE;
+          waker.wake();
+        },
+        pull: (_bytes, _at, max) => {
+          const part = Math.min(max, left);
+          left -= part;
+          if (left === 0) ended = EndReason.DONE;
+          return part;
+        },
+        get endReason() {
+          return ended;
+        },
+        heldBytes: 0,
+        storedBytes: 0,
+        waitsSinceMs: 0,
+        close() {},
+      };
+    };
+  };
+
+  test('of many that come together: each gets CONNECTED first, then all its data, then END', () => {
+    for (const cells of [0, 1, 3, 40]) {
+      const rig = new ExitRig();
+      answering(rig, cells);
+      const ids = Array.from({ length: 25 }, (_, i) => i + 1);
+      for (const id of ids) {
+        rig.circuit.say(RelayCommand.BEGIN_DIR, id, new Uint8Array(0));
+        rig.circuit.say(RelayCommand.DATA, id, text('ask'));
+      }
+      rig.settle();
+      const said = new Map<number, number[]>(ids.map((id) => [id, []]));
+      let data = 0;
+      while (rig.prev.cells.length > 0) {
+        const { command, streamId } = rig.heard();
+        if (command === RelayCommand.DATA) data++;
+        said.get(streamId)!.push(command);
+        // Acknowledged after each 31 cells of DATA, and not after so many cells of any kind.
+        if (command === RelayCommand.DATA && data % 31 === 0) rig.sendme();
+      }
+      const { CONNECTED, DATA, END } = RelayCommand;
+      // One cell in many is not full.
+      for (const id of ids) {
+        const commands = said.get(id)!;
+        const between = commands.slice(1, -1);
+        expect([commands[0], commands.at(-1)]).toEqual([CONNECTED, END]);
+        expect(between.every((command) => command === DATA)).toBe(true);
+        expect(between.length).toBeWithin(cells, cells + 3);
+      }
+      expect(rig.count('stream_cells_sent')).toBe(data);
+      rig.expectNoStreams();
+    }
+  });
+
+  test('a window that is used up stops data, and neither CONNECTED nor the END of what has none', () => {
+    const rig = new ExitRig({ cc: false });
+    answering(rig, 500);
+    for (const id of [1, 2, 3]) {
+      rig.circuit.say(RelayCommand.BEGIN_DIR, id, new Uint8Array(0));
+      rig.circuit.say(RelayCommand.DATA, id, text('ask'));
+    }
+    rig.settle();
+    const first = rig.heardAll();
+    expect(first.filter(({ command }) => command === RelayCommand.DATA).length).toBe(1000);
+    answering(rig, 0);
+    rig.say(RelayCommand.BEGIN_DIR, 4);
+    rig.expect(RelayCommand.CONNECTED, 4);
+    rig.say(RelayCommand.DATA, 4, text('ask'));
+    rig.expect(RelayCommand.END, 4, encodeEnd(EndReason.DONE));
+    rig.circuit.say(RelayCommand.BEGIN_DIR, 5, new Uint8Array(0));
+    rig.circuit.say(RelayCommand.DATA, 5, text('ask'));
+    rig.settle();
+    rig.expect(RelayCommand.CONNECTED, 5);
+    rig.expect(RelayCommand.END, 5, encodeEnd(EndReason.DONE));
+    rig.expectSilence();
+  });
+
+  test('what a stream must say before its CONNECTED went out waits for that', () => {
+    const rig = new ExitRig({ cc: false });
+    rig.edge.directory = () => ({
+      take() {},
+      pull: () => 0,
+      endReason: 0,
+      heldBytes: 0,
+      storedBytes: 0,
+      waitsSinceMs: 0,
+      close() {},
+    });
+    rig.circuit.say(RelayCommand.BEGIN_DIR, 7, new Uint8Array(0));
+    for (let i = 0; i < 50; i++) rig.circuit.say(RelayCommand.DATA, 7, text('ask'));
+    rig.settle();
+    expect(rig.heardAll().map(({ command }) => command)).toEqual([
+      RelayCommand.CONNECTED,
+      RelayCommand.SENDME,
+    ]);
+  });
+
   test('an old client may acknowledge directory streams as of old, whatever the consensus says', () => {
     const flow = { ...new ExitRig().plane.options.flow, sendmeAcceptVersion: 1 };
     const rig = new ExitRig({ cc: false, options: { flow } });

@@ -4,7 +4,7 @@ import type { Carrier } from '../../src/edge/carrier.ts';
 import type { Stream } from '../../src/edge/stream.ts';
 import { StreamSet } from '../../src/edge/stream-set.ts';
 
-const CARRIER: Carrier = { room: () => 0, send: () => true, sendBodies: () => true, close() {} };
+const CARRIER: Carrier = { mixes: true, room: () => 0, send: () => true, sendBodies: () => true, close() {} };
 const fake = (id: number): Stream => ({ id, isReady: false }) as Stream;
 
 test('are found by number until they are removed', () => {
