@@ -89,12 +89,25 @@ export class CacheSide {
       documents: this.shelvable(),
       ownId: host.ownId,
       timing: systemTiming(),
+      isFilled: () => this.isFilled(),
       publish: (block) => this.publish(block),
       squeeze: (texts) => squeeze(texts, clerk),
     });
     documents.onChange((kind) => {
       if (this.isCache) this.note(kind);
     });
+    // Also when nothing was there, which those who ask must know.
+    documents.onLoaded(() => {
+      if (this.isCache) this.shelver.note('certificates');
+    });
+  }
+
+  /** Whether the shelf has what we start with. */
+  private isFilled(): boolean {
+    const { documents } = this.host;
+    const isServed = (flavour: 'ns' | 'microdesc'): boolean =>
+      documents.consensus(flavour) === null || this.diffs.served(flavour) !== null;
+    return documents.isLoaded && isServed('ns') && isServed('microdesc');
   }
 
   /** The workers are there: put on the shelf what we have, if we are a cache. */

@@ -148,13 +148,15 @@ export class DirectorySide {
     network.onConsensus(() => this.publisher.check());
     this.relayIndex.start();
     const options = host.options();
-    if (options.disableNetwork) {
-      log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
-      return false;
-    }
     // A local relay that nobody configured talks to no one.
     const isLocal = options.orPorts.every(({ where }) => where === 'default');
-    if (options.dirAuthorities.length === 0 && isLocal) return false;
+    if (options.disableNetwork || (options.dirAuthorities.length === 0 && isLocal)) {
+      if (options.disableNetwork) {
+        log.notice('net', 'DisableNetwork is 1: no port is open, and nothing is fetched or published.');
+      }
+      this.documents.noteLoaded();
+      return false;
+    }
     this.publisher.start();
     // Nothing is fetched that lies on disk.
     void this.documents.loadInPieces().then(() => {

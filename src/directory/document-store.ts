@@ -39,6 +39,8 @@ export class DocumentStore {
   readonly extraInfos: ExtraInfoStore;
   readonly #config: DocumentStoreConfig;
   readonly #listeners: DocumentListener[] = [];
+  readonly #loadedListeners: (() => void)[] = [];
+  #isLoaded = false;
 
   constructor(config: DocumentStoreConfig) {
     this.#config = config;
@@ -57,11 +59,29 @@ export class DocumentStore {
   /** Read the files of descriptors, extra-infos and microdescriptors; the consensuses are read before. */
   load(): void {
     for (const _ of this.#loadPieces());
+    this.noteLoaded();
   }
 
   /** Do the same, and let others have their turn meanwhile: a full cache takes seconds to read. */
   async loadInPieces(): Promise<void> {
     for (const _ of this.#loadPieces()) await new Promise((resolve) => setImmediate(resolve));
+    this.noteLoaded();
+  }
+
+  /** Nothing more comes from disk: all is read, or nothing will be. */
+  noteLoaded(): void {
+    this.#isLoaded = true;
+    for (const listener of this.#loadedListeners) listener();
+  }
+
+  /** Whether all that comes from disk is here. */
+  get isLoaded(): boolean {
+    return this.#isLoaded;
+  }
+
+  /** Be told when that is so. */
+  onLoaded(listener: () => void): void {
+    this.#loadedListeners.push(listener);
   }
 
   *#loadPieces(): Generator<undefined> {

@@ -56,6 +56,8 @@ export interface ShelverConfig {
   readonly documents: Shelvable;
   readonly ownId: Uint8Array;
   readonly timing: Timing;
+  /** Whether all that lay on disk is among the documents, and what is to be compressed first is. */
+  readonly isFilled: () => boolean;
   /** Takes each new generation. */
   readonly publish: (block: ShelfBlock) => void;
   /** Compresses short documents, each by itself; null when that cannot be. */
@@ -114,6 +116,7 @@ export class Shelver {
   private generation = 0;
   private timer: CancelTimer | null = null;
   private publishedMs = Number.NEGATIVE_INFINITY;
+  private filled = false;
 
   constructor(config: ShelverConfig) {
     this.config = config;
@@ -169,11 +172,13 @@ export class Shelver {
     }
     if (changed.has('consensuses')) this.buildConsensuses();
     this.publishedMs = timing.nowMs();
+    this.filled ||= this.config.isFilled();
     this.config.publish({
       generation: ++this.generation,
       segments: this.heap.blocks(),
       tables: { ...this.tables },
       consensuses: this.consensuses,
+      isFilled: this.filled,
       ownId,
     });
   }

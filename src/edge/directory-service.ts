@@ -28,6 +28,12 @@ const COMPRESSORS_MOST = 32;
 const COMPRESSORS_WAITING_MOST = 1024;
 /** Generations that are kept for answers under way, besides the newest. */
 const OLD_GENERATIONS_MOST = 4;
+/**
+ * While the shelf is not filled, requests wait: so long after we started at most, and only so many; further ones are
+ * answered from what is there. C tor opens its ports when it has read its documents.
+ */
+const FILLING_MS = 15_000;
+const FILLING_WAITING_MOST = 512;
 
 /** What the service stands in. */
 export interface DirectorySurroundings {
@@ -50,6 +56,8 @@ export interface Asker {
   readonly isAnonymous: boolean;
   /** There is something to pull again, or the end was reached. Not called within a call of the reply. */
   wake(): void;
+  /** The answer to a request that had to wait. */
+  takeReply(reply: Reply): void;
 }
 
 interface LivingGeneration {
@@ -184,6 +192,9 @@ export class DirectoryService {
   private readonly living = new Map<number, LivingGeneration>();
   private newest: LivingGeneration;
   private options: DirectoryOptions;
+  /** Requests that wait for the shelf to be filled. */
+  private readonly waiting = new Map<Asker, ParsedRequest>();
+  private readonly fillingUntilMs: number;
 
   constructor(around: DirectorySurroundings, options: DirectoryOptions, block: ShelfBlock) {
     this.around = around;
@@ -191,6 +202,7 @@ export class DirectoryService {
     const shelf = new Shelf(block);
     this.newest = { shelf, replies: new Set() };
     this.living.set(shelf.generation, this.newest);
+    this.fillingUntilMs = around.nowMs() + FILLING_MS;
   }
 
   /** Whether directory requests are taken at all. */
@@ -225,6 +237,24 @@ export class DirectoryService {
     if (before.replies.size === 0) this.living.delete(before.shelf.generation);
     while (this.living.size > OLD_GENERATIONS_MOST + 1) this.abandonOldest();
     this.around.onGenerations(this.oldest);
+    this.turn();
+  }
+
+  /** The part of a turn: answer those who waited for the shelf, once it is filled or was waited for long enough. */
+  turn(): void {
+    if (this.waiting.size === 0 || this.isFilling) return;
+    const list = [...this.waiting];
+    this.waiting.clear();
+    for (const [asker, request] of list) asker.takeReply(this.answerNow(request, asker));
+  }
+
+  private get isFilling(): boolean {
+    return !this.shelf.isFilled && this.around.nowMs() < this.fillingUntilMs;
+  }
+
+  /** Who waits for an answer is gone. */
+  forget(asker: Asker): void {
+    this.waiting.delete(asker);
   }
 
   /** The oldest generation that an answer still reads from. */
@@ -275,7 +305,16 @@ export class DirectoryService {
     );
   }
 
-  answer(request: ParsedRequest, asker: Asker): Reply {
+  /** Answer a request; null: the asker gets its reply later. */
+  answer(request: ParsedRequest, asker: Asker): Reply | null {
+    if (!this.shelf.isFilled && this.waiting.size < FILLING_WAITING_MOST && this.isFilling) {
+      this.waiting.set(asker, request);
+      return null;
+    }
+    return this.answerNow(request, asker);
+  }
+
+  private answerNow(request: ParsedRequest, asker: Asker): Reply {
     const { around, options } = this;
     const { shelf } = this.newest;
     const answer = answerRequest(request, {

@@ -19,6 +19,9 @@ const SURPLUS_BYTES_MAX = 10 * 2 ** 20;
 /** About what a stream takes beside the bytes of its request and answer: there may be many that ask nothing. */
 const STREAM_BYTES = 1024;
 
+/** What a request that was read takes, for each byte of its head: itself, and the keys that it asks for. */
+const WAITING_FACTOR = 4;
+
 /** What gathers a request and gives its answer's bytes, on a stream or on a connection. */
 export class DirectoryStream implements StreamEnd, Asker {
   readonly host: Uint8Array;
@@ -31,6 +34,8 @@ export class DirectoryStream implements StreamEnd, Asker {
   /** Collects it, when it does not come in one piece. */
   private reader: RequestReader | null = null;
   private reply: Reply | null = null;
+  /** Bytes, about, of a request that waits for its answer. */
+  private waitingBytes = 0;
   private surplus = 0;
   private reason = 0;
   private bytesRead = 0;
@@ -61,7 +66,7 @@ export class DirectoryStream implements StreamEnd, Asker {
   }
 
   get heldBytes(): number {
-    return this.reader?.heldBytes ?? 0;
+    return this.waitingBytes + (this.reader?.heldBytes ?? 0);
   }
 
   get storedBytes(): number {
@@ -92,11 +97,23 @@ export class DirectoryStream implements StreamEnd, Asker {
       if (head === null) return;
       this.isAsking = false;
       this.reply = this.service.answer(parseDirectoryRequest(head), this);
+      if (this.reply === null) {
+        this.waitingBytes = WAITING_FACTOR * head.length;
+        this.tellBytes();
+        return;
+      }
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       this.refuse();
       return;
     }
+    this.waker.wake();
+  }
+
+  takeReply(reply: Reply): void {
+    this.waitingBytes = 0;
+    this.tellBytes();
+    this.reply = reply;
     this.waker.wake();
   }
 
@@ -124,6 +141,8 @@ export class DirectoryStream implements StreamEnd, Asker {
   private end(reason: number): void {
     if (this.reason === 0) this.service.countTraffic(this.bytesRead, this.bytesWritten);
     this.reason = reason;
+    if (this.waitingBytes > 0) this.service.forget(this);
+    this.waitingBytes = 0;
     this.reply?.close();
     this.reply = null;
     this.tellBytes();

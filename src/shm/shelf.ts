@@ -71,6 +71,8 @@ export interface ShelfBlock {
   readonly segments: readonly (SharedArrayBuffer | null)[];
   readonly tables: Readonly<Record<ShelfTableName, SharedArrayBuffer>>;
   readonly consensuses: readonly ShelvedConsensus[];
+  /** All documents that lay on disk when we started are on it: what is not there, we do not have. */
+  readonly isFilled: boolean;
   /** Our own identity, whose descriptor `authority` stands for; 20 bytes. */
   readonly ownId: Uint8Array;
 }
@@ -181,6 +183,8 @@ export class ShelfTable {
 export class Shelf {
   readonly generation: number;
   readonly ownId: Uint8Array;
+  /** See `ShelfBlock`. */
+  readonly isFilled: boolean;
   /** Bytes of all segments and tables, those that other generations share included. */
   readonly heldBytes: number;
   private readonly segments: readonly (Buffer | null)[];
@@ -190,6 +194,7 @@ export class Shelf {
   constructor(block: ShelfBlock) {
     this.generation = block.generation;
     this.ownId = block.ownId;
+    this.isFilled = block.isFilled;
     this.segments = block.segments.map((segment) => (segment === null ? null : Buffer.from(segment)));
     this.consensuses = block.consensuses;
     const tables: Partial<Record<ShelfTableName, ShelfTable>> = {};
@@ -225,7 +230,7 @@ export class Shelf {
   }
 }
 
-/** A generation without documents. */
+/** What stands where none was published yet. */
 export function emptyShelf(ownId: Uint8Array): ShelfBlock {
   const tables: Partial<Record<ShelfTableName, SharedArrayBuffer>> = {};
   for (const name of Object.keys(SHELF_TABLES) as ShelfTableName[]) {
@@ -236,6 +241,7 @@ export function emptyShelf(ownId: Uint8Array): ShelfBlock {
     segments: [],
     tables: tables as Record<ShelfTableName, SharedArrayBuffer>,
     consensuses: [],
+    isFilled: false,
     ownId,
   };
 }

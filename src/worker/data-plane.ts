@@ -324,6 +324,7 @@ export class DataPlane {
     }
     for (const port of plane.ports) if (port?.congested) refillRing(plane, port);
     this.throttle.tick(nowMs);
+    this.directory.turn();
     const streamsLeft = this.edge.work();
     const memoryLeft = plane.oom.turn(plane);
     return ringsLeft || onionsLeft || streamsLeft || memoryLeft;

@@ -46,9 +46,12 @@ let readers = new Readers();
 let side: CacheSide;
 let options: RelayOptions;
 let tell: (kind: DocumentKind) => void = () => {};
+let tellLoaded: () => void = () => {};
+let isLoaded = false;
 let jobs: ClerkJob[] = [];
 
 beforeEach(() => {
+  isLoaded = false;
   directory = mkdtempSync(join(tmpdir(), 'onionrelay-cache-side-'));
   said = [];
   jobs = [];
@@ -74,6 +77,12 @@ beforeEach(() => {
     extraInfos: { all: () => [], ofRelay: () => null },
     onChange: (listener: (kind: DocumentKind) => void) => {
       tell = listener;
+    },
+    get isLoaded() {
+      return isLoaded;
+    },
+    onLoaded: (listener: () => void) => {
+      tellLoaded = listener;
     },
   } as unknown as DocumentStore;
   const network = { param: () => 72 } as unknown as Network;
@@ -113,6 +122,17 @@ test('what the store has reaches the workers, the consensus as soon as it is com
   const extent = { segment: table.segment(row), offset: table.offset(row), length: table.length(row) };
   const zstd = Uint8Array.from(readers.shelf.bytes(extent));
   expect(Buffer.compare(zstdDecompressSync(zstd), microdescriptors[7]!)).toBe(0);
+});
+
+test('the shelf is filled once all is read from disk and the consensus is compressed, not before', async () => {
+  side.start(readers);
+  await until(() => readers.blocks.length > 0 && readers.shelf.consensus('ns') !== null);
+  expect(readers.blocks.some((block) => block.isFilled)).toBe(false);
+  isLoaded = true;
+  tellLoaded();
+  await until(() => readers.shelf.isFilled);
+  const { consensuses, isFilled } = readers.blocks.find((block) => block.isFilled)!;
+  expect([consensuses.length, isFilled]).toEqual([1, true]);
 });
 
 test('our own documents stand there when they are made', async () => {

@@ -25,6 +25,18 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
+test('whoever waits for what lies on disk is told when all is read', async () => {
+  for (const way of ['load', 'loadInPieces', 'noteLoaded'] as const) {
+    const { network, time } = makeChutney();
+    const store = new DocumentStore({ network, timing: time, directory });
+    let told = 0;
+    store.onLoaded(() => told++);
+    expect([store.isLoaded, told]).toEqual([false, 0]);
+    await store[way]();
+    expect([store.isLoaded, told]).toEqual([true, 1]);
+  }
+});
+
 test('listeners are told what changed, once for each batch', () => {
   const { network, time } = makeChutney();
   const store = new DocumentStore({ network, timing: time, directory: null });

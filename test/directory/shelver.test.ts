@@ -38,11 +38,13 @@ class Desk implements Shelvable {
   sdNow: StoredDescriptor[] = [];
   ei: StoredDescriptor[] = [];
   eiNow: StoredDescriptor[] = [];
+  isFilled = true;
   squeeze: (documents: readonly Uint8Array[]) => Promise<SqueezedDocuments | null> = async () => null;
   readonly shelver = new Shelver({
     documents: this,
     ownId: OWN_ID,
     timing: this.time,
+    isFilled: () => this.isFilled,
     publish: (block) => this.blocks.push(block),
     squeeze: (documents) => this.squeeze(documents),
   });

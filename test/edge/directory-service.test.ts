@@ -1,8 +1,9 @@
 /** A worker's directory: answers keep the generation that they began with, and not for ever. */
 import { describe, expect, test } from 'bun:test';
 import { Bug } from '../../src/fault.ts';
-import { DirectoryDesk } from './directory-desk.ts';
-import { keyOf, ShelfFixture } from './shelf-fixture.ts';
+import { emptyShelf } from '../../src/shm/shelf.ts';
+import { DirectoryDesk, type OpenStream, takeApart } from './directory-desk.ts';
+import { keyOf, OWN_ID, ShelfFixture } from './shelf-fixture.ts';
 
 const MICRODESCRIPTORS = `/tor/micro/d/${Buffer.from(keyOf(1, 32)).toString('base64').replace('=', '')}`;
 const REQUEST = Buffer.from(`GET ${MICRODESCRIPTORS} HTTP/1.0\r\n\r\n`);
@@ -118,4 +119,80 @@ test('options say whether we are a cache', () => {
   desk.service.setOptions({ isCache: true, isBridge: false, frontPage: null, policy: [] });
   expect(desk.service.isOpen).toBe(true);
   expect(desk.service.shelf.generation).toBe(1);
+});
+
+describe('while the shelf is not filled', () => {
+  const empty = emptyShelf(OWN_ID);
+  const SERVED = 'HTTP/1.0 200 OK';
+  const statusOf = (stream: OpenStream): string => takeApart(stream.bytes, stream.end.endReason).statusLine;
+
+  test('requests wait, and get what it has then', async () => {
+    const desk = new DirectoryDesk(empty);
+    const streams = [1, 2, 3].map(() => desk.open());
+    for (const { end } of streams) end.take(REQUEST);
+    desk.service.turn();
+    expect(streams.map((stream) => [stream.pull(), stream.end.endReason, stream.wakes])).toEqual([
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+    ]);
+    // Documents that came first, and then the rest.
+    desk.service.setShelf({ ...empty, generation: 1 });
+    expect(streams[0]!.wakes).toBe(0);
+    desk.service.setShelf(shelf(2));
+    expect(streams.map(({ wakes }) => wakes)).toEqual([1, 1, 1]);
+    for (const stream of streams) expect((await stream.drain()).statusLine).toBe(SERVED);
+    expect([desk.service.heldBytes, desk.oldest.at(-1)]).toEqual([0, 2]);
+    expect((await desk.get(MICRODESCRIPTORS)).statusLine).toBe(SERVED);
+  });
+
+  test('they wait for so long, and are answered from what there is', () => {
+    const desk = new DirectoryDesk(empty);
+    const early = desk.open();
+    early.end.take(REQUEST);
+    desk.nowMs += 14_999;
+    const late = desk.open();
+    late.end.take(REQUEST);
+    desk.service.turn();
+    expect([early.wakes, late.wakes]).toEqual([0, 0]);
+    desk.nowMs += 1;
+    desk.service.turn();
+    for (const stream of [early, late]) {
+      stream.pull();
+      expect(statusOf(stream)).toBe('HTTP/1.0 404 Not found');
+    }
+    const after = desk.open();
+    after.end.take(REQUEST);
+    after.pull();
+    expect(statusOf(after)).toBe('HTTP/1.0 404 Not found');
+  });
+
+  test('only so many wait, what they hold is counted, and who goes is forgotten', () => {
+    const desk = new DirectoryDesk(empty);
+    const before = desk.service.heldBytes;
+    const streams = Array.from({ length: 512 }, () => desk.open());
+    const unasked = desk.service.heldBytes;
+    for (const { end } of streams) end.take(REQUEST);
+    expect(desk.service.heldBytes - unasked).toBeGreaterThan(512 * 2 * REQUEST.length);
+    expect(streams[0]!.end.heldBytes).toBeGreaterThan(REQUEST.length);
+    const oneMore = desk.open();
+    oneMore.end.take(REQUEST);
+    oneMore.pull();
+    expect(statusOf(oneMore)).toBe('HTTP/1.0 404 Not found');
+    for (const { end } of streams) end.close();
+    expect(desk.service.heldBytes).toBe(before);
+    desk.service.setShelf(shelf(1));
+    expect(streams.every(({ wakes, bytes }) => wakes === 0 && bytes.length === 0)).toBe(true);
+    expect(desk.count('directory_answered')).toBe(0);
+  });
+
+  test('what a client sends behind a request that waits is forgotten', async () => {
+    const desk = new DirectoryDesk(empty);
+    const stream = desk.open();
+    stream.end.take(REQUEST);
+    stream.end.take(REQUEST);
+    desk.service.setShelf(shelf(1));
+    expect((await stream.drain()).body).toBe('generation 1\n'.repeat(200));
+    expect(desk.count('directory_answered')).toBe(1);
+  });
 });

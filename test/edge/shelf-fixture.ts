@@ -75,6 +75,7 @@ export class ShelfFixture {
     const empty = emptyShelf(OWN_ID);
     const tables = { ...empty.tables };
     for (const [name, rows] of this.rows) tables[name] = buildShelfTable(SHELF_TABLES[name], rows);
-    return { ...empty, generation, segments: [segment], tables, consensuses: this.consensuses };
+    const isFilled = true;
+    return { ...empty, generation, segments: [segment], tables, consensuses: this.consensuses, isFilled };
   }
 }

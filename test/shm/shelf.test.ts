@@ -94,6 +94,7 @@ describe('a generation', () => {
 
   test('without documents has all tables', () => {
     const shelf = new Shelf(emptyShelf(OWN_ID));
+    expect(shelf.isFilled).toBe(false);
     for (const name of Object.keys(SHELF_TABLES)) {
       expect(shelf.table(name as keyof typeof SHELF_TABLES).count).toBe(0);
     }
