@@ -7,6 +7,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeBase64Unpadded, encodeHex, wrapBase64 } from '../bytes/base.ts';
+import { joinAll } from '../bytes/join.ts';
 import { sha1, sha256 } from '../crypto/digest.ts';
 import { fingerprint, generateRsa, signRaw } from '../crypto/rsa.ts';
 import { type CertifiedKeys, printAuthorityCertificate } from '../netdoc/authority-certificate.ts';
@@ -38,7 +39,7 @@ function filler(what: string, length: number): Uint8Array {
   const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, i) =>
     sha256(Buffer.from(`${what} ${i}`)),
   );
-  return new Uint8Array(Buffer.concat(blocks)).subarray(0, length);
+  return joinAll(blocks).subarray(0, length);
 }
 
 function printMicrodescriptor(index: number): string {

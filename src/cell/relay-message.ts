@@ -99,12 +99,9 @@ export function relayData(bytes: Uint8Array, at: number): Uint8Array | null {
   return length > RELAY_DATA_MAX ? null : bytes.subarray(at + DATA_AT, at + DATA_AT + length);
 }
 
-/**
- * Write the head of a DATA message over the body at `at`, whose data and padding stand there already. The layer fills
- * in the digest.
- */
-export function writeDataHead(bytes: Uint8Array, at: number, streamId: number, length: number): void {
-  bytes[at + RELAY_COMMAND_AT] = RelayCommand.DATA;
+/** Write a head; the digest is zero. */
+function writeHead(bytes: Uint8Array, at: number, command: number, streamId: number, length: number): void {
+  bytes[at + RELAY_COMMAND_AT] = command;
   bytes[at + RECOGNIZED_AT] = 0;
   bytes[at + RECOGNIZED_AT + 1] = 0;
   bytes[at + STREAM_ID_AT] = streamId >>> 8;
@@ -115,6 +112,14 @@ export function writeDataHead(bytes: Uint8Array, at: number, streamId: number, l
   bytes[at + DIGEST_AT + 3] = 0;
   bytes[at + LENGTH_AT] = length >>> 8;
   bytes[at + LENGTH_AT + 1] = length;
+}
+
+/**
+ * Write the head of a DATA message over the body at `at`, whose data and padding stand there already. The layer fills
+ * in the digest.
+ */
+export function writeDataHead(bytes: Uint8Array, at: number, streamId: number, length: number): void {
+  writeHead(bytes, at, RelayCommand.DATA, streamId, length);
 }
 
 /**
@@ -134,17 +139,7 @@ export function writeRelayMessage(
 ): void {
   const length = data.length;
   assert(length <= RELAY_DATA_MAX, 'the data of a relay message has at most 498 bytes');
-  bytes[at + RELAY_COMMAND_AT] = command;
-  bytes[at + RECOGNIZED_AT] = 0;
-  bytes[at + RECOGNIZED_AT + 1] = 0;
-  bytes[at + STREAM_ID_AT] = streamId >>> 8;
-  bytes[at + STREAM_ID_AT + 1] = streamId;
-  bytes[at + DIGEST_AT] = 0;
-  bytes[at + DIGEST_AT + 1] = 0;
-  bytes[at + DIGEST_AT + 2] = 0;
-  bytes[at + DIGEST_AT + 3] = 0;
-  bytes[at + LENGTH_AT] = length >>> 8;
-  bytes[at + LENGTH_AT + 1] = length;
+  writeHead(bytes, at, command, streamId, length);
   bytes.set(data, at + DATA_AT);
   const end = DATA_AT + length;
   const padding = BODY_BYTES - end - PADDING_GAP;

@@ -5,7 +5,7 @@
  * and inside its parent; recursion is as deep as the caller's own code, so input cannot deepen it.
  * @source ITU-T X.690
  */
-
+import { joinAll } from '../bytes/join.ts';
 import { assert, Malformed } from '../fault.ts';
 
 /** The tags that occur, with their class and constructed bits. */
@@ -138,7 +138,7 @@ export function der(tag: number, ...parts: Uint8Array[]): Uint8Array {
         : length < 0x10000
           ? [tag, 0x82, length >> 8, length & 0xff]
           : [tag, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff];
-  return new Uint8Array(Buffer.concat([Uint8Array.from(header), ...parts]));
+  return joinAll([Uint8Array.from(header), ...parts]);
 }
 
 /** Encode a non-negative INTEGER from its big-endian bytes. */

@@ -9,6 +9,7 @@
  */
 
 import { gunzip, inflate, zstdDecompress } from 'node:zlib';
+import { joinAll } from '../bytes/join.ts';
 import { Malformed } from '../fault.ts';
 import { checkZstdFrames } from './zstd-frames.ts';
 
@@ -70,7 +71,7 @@ async function inflateAll(body: Uint8Array, limit: number): Promise<Uint8Array> 
     total += part.length;
     at += consumed;
   } while (at < body.length);
-  return parts.length === 1 ? parts[0]! : concatenate(parts, total);
+  return parts.length === 1 ? parts[0]! : joinAll(parts);
 }
 
 interface InflateInfo {
@@ -110,14 +111,4 @@ function asMalformed(error: Error, limit: number): Malformed {
   const code = (error as { code?: unknown }).code;
   if (code === 'ERR_BUFFER_TOO_LARGE') return new Malformed(NOUN, `inflates to more than ${limit} bytes`);
   return new Malformed(NOUN, `cannot be inflated (${error.message})`);
-}
-
-function concatenate(parts: readonly Uint8Array[], total: number): Uint8Array {
-  const out = new Uint8Array(total);
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

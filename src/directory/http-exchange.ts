@@ -11,6 +11,7 @@
 
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { type Endpoint, printEndpoint, printIp } from '../bytes/address.ts';
+import { joinAll } from '../bytes/join.ts';
 import { ACCEPTED_ENCODINGS, decodeBody } from './content-encoding.ts';
 import type { Timing } from './timing.ts';
 import type { WireTraffic } from './wire-traffic.ts';
@@ -154,7 +155,7 @@ class HttpExchange implements PendingExchange {
       return;
     }
     const headers = flattenHeaders(message);
-    const body = joinChunks(this.#chunks, this.#wireBytes);
+    const body = joinAll(this.#chunks);
     this.#settle();
     decodeBody(body, headers['content-encoding'] ?? '', this.#request.bytesMax).then(
       (decoded) =>
@@ -216,16 +217,6 @@ function flattenHeaders(message: IncomingMessage): Record<string, string> {
   const out: Record<string, string> = Object.create(null);
   for (const [name, value] of Object.entries(message.headers)) {
     if (value !== undefined) out[name] = Array.isArray(value) ? value.join(', ') : value;
-  }
-  return out;
-}
-
-function joinChunks(chunks: readonly Uint8Array[], total: number): Uint8Array {
-  const out = new Uint8Array(total);
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
   }
   return out;
 }

@@ -4,6 +4,7 @@
  * Fed in pieces, bounded, and without a connection to keep: directory servers close after each reply.
  * @source dir-spec "Standards compliance"
  */
+import { joinAll } from '../bytes/join.ts';
 import { Malformed } from '../fault.ts';
 
 /** A whole reply; the body as it came. */
@@ -76,17 +77,7 @@ export class ReplyReader {
       status: Number(match[1]),
       reason: match[2] ?? '',
       headers,
-      body: join(this.chunks, this.bodyBytes),
+      body: joinAll(this.chunks),
     };
   }
-}
-
-function join(chunks: readonly Uint8Array[], total: number): Uint8Array {
-  const out = new Uint8Array(total);
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
 }

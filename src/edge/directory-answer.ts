@@ -17,6 +17,7 @@ import {
   isSignedByEnough,
   type ParsedRequest,
 } from '../netdoc/directory-request.ts';
+import { printHttpTime } from '../netdoc/http-time.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import {
   SHELF_ENCODINGS,
@@ -170,8 +171,6 @@ function reportedAddress({ clientHost, ownAddresses, forwardedFor }: AnswerConte
   return printIp(host === null || isInternalIp(host) ? clientHost : host);
 }
 
-const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const PRINTED_MAX = 64;
 const printed = new Map<number, string>();
 
@@ -179,10 +178,7 @@ const printed = new Map<number, string>();
 function printDate(sec: number): string {
   const known = printed.get(sec);
   if (known !== undefined) return known;
-  const date = new Date(sec * 1000);
-  const two = (number: number): string => String(number).padStart(2, '0');
-  const day = `${DAYS[date.getUTCDay()]}, ${two(date.getUTCDate())} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
-  const text = `${day} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())} GMT`;
+  const text = printHttpTime(sec);
   if (printed.size >= PRINTED_MAX) printed.clear();
   printed.set(sec, text);
   return text;

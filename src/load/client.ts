@@ -4,6 +4,7 @@
  * The near hop is the relay under test, the far hop the sink. Cells besides the flood are real end-to-end messages:
  * they are how a circuit shows that both its keystreams are in step.
  */
+import { joinAll } from '../bytes/join.ts';
 import { BODY_AT, BODY_BYTES, buildCell, CELL_BYTES, setCircId, writeCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import {
@@ -193,7 +194,7 @@ export class LoadClient implements LinkUser {
   /** Send a message to the sink and wait for its echo: shows that both keystreams are in step. */
   async ping(circuit: LoadCircuit): Promise<void> {
     const { index, keys } = circuit;
-    const data = new Uint8Array(Buffer.concat([circuitName(index), keys.forward, keys.backward]));
+    const data = joinAll([circuitName(index), keys.forward, keys.backward]);
     const cell = message(circuit, Command.RELAY, RelayCommand.DATA, 1, data);
     circuit.far!.originateForward(cell, BODY_AT);
     const { forwardControl, forwardSent } = this.#tally;

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'bun';
 import { isLoopback, parseIp } from '../bytes/address.ts';
+import { joinAll } from '../bytes/join.ts';
 import { CELL_BYTES, getCircId, getCommand, VARIABLE_HEADER_BYTES } from '../cell/cell.ts';
 import { isVariableLength } from '../cell/command.ts';
 import { type HandshakeConfig, type HandshakeOutcome, LinkHandshake } from '../channel/handshake.ts';
@@ -165,7 +166,7 @@ export class LoadLink {
   #flush(): void {
     if (this.#control.length > 0) {
       const parts = this.#unsent === null ? this.#control : [this.#unsent, ...this.#control];
-      this.#unsent = parts.length === 1 ? parts[0]! : new Uint8Array(Buffer.concat(parts));
+      this.#unsent = parts.length === 1 ? parts[0]! : joinAll(parts);
       this.#control = [];
     }
     const bytes = this.#unsent;

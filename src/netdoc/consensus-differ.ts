@@ -10,6 +10,7 @@
  * @source dir-spec "Limited ed diff format"
  */
 import { encodeHex } from '../bytes/base.ts';
+import { joinAll } from '../bytes/join.ts';
 import { sha3_256 } from '../crypto/digest.ts';
 import { assert, Malformed } from '../fault.ts';
 import { applyScript, DIFF_VERSION_LINE, type Lines, signedSha3, splitLines } from './consensus-diff.ts';
@@ -277,7 +278,7 @@ class Script {
       parts.push(this.#target.bytes.subarray(this.#target.starts[newFrom]!, this.#target.starts[newTo]!));
       parts.push(Buffer.from('.\n', 'latin1'));
     }
-    return new Uint8Array(Buffer.concat(parts));
+    return joinAll(parts);
   }
 }
 
