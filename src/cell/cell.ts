@@ -85,6 +85,11 @@ export function copyBody(bytes: Uint8Array, at: number, to: Uint8Array, toAt: nu
   copyBytes.call(bytes, to, toAt, at, at + BODY_BYTES);
 }
 
+/** As `copyCell`, for `count` cells that stand one behind the other. */
+export function copyCells(bytes: Uint8Array, at: number, to: Uint8Array, toAt: number, count: number): void {
+  copyBytes.call(bytes, to, toAt, at, at + count * CELL_BYTES);
+}
+
 /** Put a cell together at `toAt`: header, and the body at `bodyAt` of another buffer. */
 export function joinCell(
   circId: number,

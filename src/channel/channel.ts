@@ -9,7 +9,7 @@
  * Who calls: `channel/tls` (or the simulator) with bytes and events, `circuit/` with cells to send.
  */
 import { NO_SLOT, type Slab } from '../bytes/slab.ts';
-import { CELL_BYTES, copyCell, joinCell } from '../cell/cell.ts';
+import { CELL_BYTES, copyCell, copyCells, joinCell, setCircId } from '../cell/cell.ts';
 import { type ActiveLegs, NO_LEGS } from './active-legs.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { Wire } from './wire.ts';
@@ -195,6 +195,19 @@ export class Channel implements ActiveLegs {
   /** Put a cell together in staging, whose body is at `at` of `body`. Only on an open channel that is not congested. */
   putBody(circId: number, command: number, body: Uint8Array, at: number): void {
     joinCell(circId, command, body, at, this.stageOfCell(), this.stagedTo);
+    this.onStaged();
+  }
+
+  /**
+   * Copy up to 64 cells into staging that stand one behind the other, and give them this circuit id. Only on an open
+   * channel that is not congested: it has room for as many.
+   */
+  putCells(circId: number, bytes: Uint8Array, at: number, count: number): void {
+    const stage = this.stageOfCell();
+    const from = this.stagedTo;
+    copyCells(bytes, at, stage, from, count);
+    for (let i = 0; i < count; i++) setCircId(stage, from + i * CELL_BYTES, circId);
+    this.stagedTo = from + (count - 1) * CELL_BYTES;
     this.onStaged();
   }
 

@@ -10,7 +10,8 @@
  * (refillRing) to drain.
  */
 import { NO_SLOT } from '../bytes/slab.ts';
-import { copyCell, joinCell, setCircId } from '../cell/cell.ts';
+import { BODY_BYTES, CELL_BYTES, copyCell, joinCell, setCircId } from '../cell/cell.ts';
+import { Command } from '../cell/command.ts';
 import { DestroyReason } from '../cell/reason.ts';
 import { addActive, demoteFirst, removeActive } from '../channel/active-legs.ts';
 import { OPEN as CHANNEL_OPEN, type Channel, PAUSED_BY_RING } from '../channel/channel.ts';
@@ -82,6 +83,67 @@ export function sendBody(
   }
   joinCell(table.id[leg]!, command, body, at, plane.scratch, 0);
   return park(plane, leg, plane.scratch, 0, ring);
+}
+
+/**
+ * As `sendBody`, for the bodies of `count` RELAY cells that stand one behind the other from `at`. Returns false when
+ * the circuit has ended, for whatever reason.
+ */
+export function sendBodies(
+  plane: CircuitPlane,
+  leg: number,
+  bodies: Uint8Array,
+  at: number,
+  count: number,
+): boolean {
+  const table = plane.table;
+  const row = leg >> 1;
+  const port = table.port[leg]!;
+  if (port < 0 && count > 1) {
+    const ring = plane.ports[portWorker(port)]!;
+    const generation = table.peerGeneration[leg]!;
+    if (
+      !ring.congested &&
+      ring.putCells(table.id[leg]!, generation, table.attempt[row]!, bodies, at, count)
+    ) {
+      table.sent[leg]! += plane.ewma.weight * count;
+      return true;
+    }
+  }
+  const generation = table.generation[row]!;
+  for (let i = 0; i < count; i++) {
+    // A write may end channels, and with them circuits.
+    if (!sendBody(plane, leg, Command.RELAY, bodies, at + i * BODY_BYTES)) return false;
+    if (table.generation[row] !== generation) return false;
+  }
+  return true;
+}
+
+/**
+ * As `sendCell`, for at most 64 cells that stand one behind the other from `at`. Returns false when the circuit has
+ * ended, for whatever reason.
+ */
+export function sendCells(
+  plane: CircuitPlane,
+  leg: number,
+  bytes: Uint8Array,
+  at: number,
+  count: number,
+): boolean {
+  const table = plane.table;
+  const port = table.port[leg]!;
+  const generation = table.generation[leg >> 1]!;
+  const channel = port < 0 ? null : plane.channels.bySlot[port]!;
+  if (channel !== null && !channel.congested) {
+    table.sent[leg]! += plane.ewma.weight * count;
+    channel.putCells(table.id[leg]!, bytes, at, count);
+    return table.generation[leg >> 1] === generation;
+  }
+  for (let i = 0; i < count; i++) {
+    if (!sendCell(plane, leg, bytes, at + i * CELL_BYTES)) return false;
+    if (table.generation[leg >> 1] !== generation) return false;
+  }
+  return true;
 }
 
 /** Queue a cell that its port does not take now; `ring` is that port if it is a ring. */

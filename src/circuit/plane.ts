@@ -18,7 +18,8 @@ import type { Fifo } from './fifo.ts';
 import type { OnionQueue } from './onion-queue.ts';
 import type { Oom } from './oom.ts';
 import type { RandomPool } from './random-pool.ts';
-import type { BatchServer, RelayBatch } from './relay-batch.ts';
+import type { RelayBatch } from './relay-batch.ts';
+import type { RelayCells } from './relay-cell.ts';
 import type { RingPort } from './ring-port.ts';
 
 /** The keys that CREATE2 is answered with. */
@@ -120,7 +121,7 @@ export interface CircuitPlane {
   keys: CircuitKeys;
   options: WorkerOptions;
   relayIndex: RelayIndex;
-  relayCells: BatchServer;
+  relayCells: RelayCells;
   edge: Edge;
   streamMemory: StreamMemory;
   origin: Origin;

@@ -17,8 +17,9 @@ import { type CircuitTable, OWNED } from './circuit-table.ts';
 /** Cells listed at most; as many as a chunk holds. */
 const CELLS_MAX = 1024;
 /** Bodies that pass a cipher at once: what they fill stays in the cache. */
-const TOGETHER = 32;
-const NONE = -1;
+export const TOGETHER = 32;
+/** No cell comes behind, or none is listed. */
+export const NONE = -1;
 const NOTHING = new Uint8Array(0);
 
 /** What becomes of listed cells. */
@@ -28,8 +29,8 @@ export interface BatchServer {
    * in the list. Returns false when the circuit has ended.
    */
   serveBodies(leg: number, first: number, bytes: Uint8Array, at: number, count: number): boolean;
-  /** Pass on the cell of a leg without a cipher. Returns false when the circuit has ended. */
-  passCell(leg: number, bytes: Uint8Array, at: number): boolean;
+  /** Pass on the cells of a leg without a cipher, from `first` of the list on, until the circuit ends. */
+  passCells(leg: number, first: number): void;
 }
 
 /** The list. One per worker. */
@@ -78,18 +79,12 @@ export class RelayBatch {
       if (first === NONE) continue;
       table.batchFirst[leg] = NONE;
       if (table.kind[leg >> 1] === OWNED) this.serveLeg(leg, first, server);
-      else this.passLeg(leg, first, server);
+      else server.passCells(leg, first);
     }
     this.cells = 0;
     this.legCount = 0;
     this.bytes = NOTHING;
     this.serving = false;
-  }
-
-  private passLeg(leg: number, first: number, server: BatchServer): void {
-    for (let cell = first; cell !== NONE; cell = this.behind[cell]!) {
-      if (!server.passCell(leg, this.bytes, this.at[cell]!)) return;
-    }
   }
 
   private serveLeg(leg: number, first: number, server: BatchServer): void {

@@ -14,8 +14,9 @@ import { NEXT, NO_LEG, PREV, ringPort, TRANSIT } from './circuit-table.ts';
 import { closeCircuit, SAY_NOTHING } from './close.ts';
 import { onLegReady, onOpenLeg, takeCreated } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
+import { NONE } from './relay-batch.ts';
 import { onRelayCell, serveRelayCells } from './relay-cell.ts';
-import { type RingPort, WORD } from './ring-port.ts';
+import { type RingPort, spanOf, WORD } from './ring-port.ts';
 
 /** Slots are given back so many at a time, once the cells in them are served. */
 const RELEASE_EVERY = 1024;
@@ -24,13 +25,16 @@ const RELEASE_EVERY = 1024;
 export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): number {
   const ring = port.incoming;
   let taken = 0;
+  let unreleased = 0;
   while (taken < max) {
     const offset = ring.peek();
     if (offset < 0) break;
-    takeSlot(plane, port, offset);
-    ring.advance();
-    taken++;
-    if ((taken & (RELEASE_EVERY - 1)) === 0) {
+    const slots = takeSlots(plane, port, offset);
+    ring.advance(slots);
+    taken += slots;
+    unreleased += slots;
+    if (unreleased >= RELEASE_EVERY) {
+      unreleased = 0;
       serveRelayCells(plane);
       ring.release();
     }
@@ -38,10 +42,43 @@ export function takeFromRing(plane: CircuitPlane, port: RingPort, max: number): 
   if (taken > 0) {
     serveRelayCells(plane);
     plane.conflux.settle();
-    plane.counters.add(Counter.cells_ring_received, taken);
     ring.release();
   }
   return taken;
+}
+
+/** Take what is at the front of a ring. Returns how many slots it fills. */
+function takeSlots(plane: CircuitPlane, port: RingPort, offset: number): number {
+  const { u32 } = port.incoming;
+  const w = offset >> 2;
+  const kind = u32[w]!;
+  if (kind === SlotKind.SKIP) return u32[w + 1]!;
+  if (kind !== SlotKind.CELLS && kind !== SlotKind.BODIES) {
+    plane.counters.add(Counter.cells_ring_received, 1);
+    takeSlot(plane, port, offset);
+    return 1;
+  }
+  const count = u32[w + 4]!;
+  plane.counters.add(Counter.cells_ring_received, count);
+  takeSpan(plane, port, kind, offset, count);
+  return spanOf(kind, count);
+}
+
+/** RELAY cells of one leg, or their bodies, go their way at once, behind those of its cells that are listed. */
+function takeSpan(plane: CircuitPlane, port: RingPort, kind: number, offset: number, count: number): void {
+  const { u32, u8 } = port.incoming;
+  const { table } = plane;
+  const w = offset >> 2;
+  const row = u32[w + 1]!;
+  let leg = legBehind(plane, port, row, u32[w + 2]!, u32[w + 3]!);
+  if (leg !== NO_LEG && table.batchFirst[leg] !== NONE) {
+    serveRelayCells(plane);
+    // What was served may have ended the circuit.
+    leg = legBehind(plane, port, row, u32[w + 2]!, u32[w + 3]!);
+  }
+  if (leg === NO_LEG) plane.counters.add(Counter.leg_stale_slot, count);
+  else if (kind === SlotKind.CELLS) plane.relayCells.takeCells(leg, u8, offset + SLOT_HEADER_BYTES, count);
+  else plane.relayCells.takeBodies(leg, u8, offset + SLOT_HEADER_BYTES, count);
 }
 
 function takeSlot(plane: CircuitPlane, port: RingPort, offset: number): void {

@@ -6,6 +6,8 @@
  * the channels whose cells came here are paused. Control messages that found no room are *owed* and go first. Words
  * of a slot: KIND, row, generation, attempt, then three more by kind.
  * - CELL: to (row, generation); payload is the cell.
+ * - CELLS: to (row, generation); word 4 the count; payload, over as many slots as it needs, are RELAY cells.
+ * - BODIES: the same, but for the bodies alone, as a cipher takes them.
  * - OPEN_LEG: from (row, generation, attempt); words 4 and 5 the roster handle, low part first, 6 length of the CREATE2
  *   body. OPEN_LEG_FAST: the same, for the body of a CREATE_FAST.
  * - LEG_READY: to (row, generation, attempt); word 4 our row, 5 its generation.
@@ -14,9 +16,10 @@
  * The attempt number tells what belongs to this extend from what belongs to one that was truncated.
  * What joints say to each other (`joint` knows the words) keeps its own order, behind control messages that are owed.
  */
-import { copyCell, joinCell } from '../cell/cell.ts';
+import { BODY_BYTES, CELL_BYTES, copyCell, joinCell } from '../cell/cell.ts';
+import { Command } from '../cell/command.ts';
 import { type ActiveLegs, NO_LEGS } from '../channel/active-legs.ts';
-import { type Ring, SLOT_HEADER_BYTES, SlotKind } from '../shm/ring.ts';
+import { type Ring, SLOT_HEADER_BYTES, SLOT_STRIDE, SlotKind } from '../shm/ring.ts';
 import { Fifo } from './fifo.ts';
 
 /** A roster handle is longer than one word. */
@@ -30,6 +33,12 @@ export const OWED_MAX = 4096;
 
 /** What an owed message fills besides its body. */
 export const OWED_BYTES = 128;
+
+/** Slots that so many cells, or bodies alone, fill together. */
+export function spanOf(kind: number, count: number): number {
+  const each = kind === SlotKind.CELLS ? CELL_BYTES : BODY_BYTES;
+  return Math.ceil((SLOT_HEADER_BYTES + count * each) / SLOT_STRIDE);
+}
 
 /** A control message that found no room; `body` is the CREATE cell's of an OPEN_LEG. */
 interface Owed {
@@ -112,6 +121,53 @@ export class RingPort implements ActiveLegs {
     if (offset < 0) return false;
     joinCell(0, command, body, at, this.outgoing.u8, offset);
     this.outgoing.commit();
+    return true;
+  }
+
+  /**
+   * Make room for `count` RELAY cells, or their bodies (CELLS, BODIES), to be filled at once and then committed with
+   * `commitSpan`. Returns where the first goes, or -1 when there is no room for all in a row: single cells may still
+   * find some.
+   */
+  spanFor(kind: number, row: number, generation: number, attempt: number, count: number): number {
+    const ring = this.outgoing;
+    const offset = ring.reserveSpan(spanOf(kind, count));
+    if (offset < 0) return -1;
+    const words = ring.u32;
+    const w = offset >> 2;
+    words[w] = kind;
+    words[w + 1] = row;
+    words[w + 2] = generation;
+    words[w + 3] = attempt;
+    words[w + 4] = count;
+    this.unpublished = true;
+    return offset + SLOT_HEADER_BYTES;
+  }
+
+  /** What `spanFor` made room for is in its place. */
+  commitSpan(kind: number, count: number): void {
+    this.outgoing.commit(spanOf(kind, count));
+  }
+
+  /**
+   * Put RELAY cells together for the other worker's row, whose bodies stand one behind the other from `at`. False when
+   * there is no room for all in a row.
+   */
+  putCells(
+    row: number,
+    generation: number,
+    attempt: number,
+    bodies: Uint8Array,
+    at: number,
+    count: number,
+  ): boolean {
+    const to = this.spanFor(SlotKind.CELLS, row, generation, attempt, count);
+    if (to < 0) return false;
+    const { u8 } = this.outgoing;
+    for (let i = 0; i < count; i++) {
+      joinCell(0, Command.RELAY, bodies, at + i * BODY_BYTES, u8, to + i * CELL_BYTES);
+    }
+    this.commitSpan(SlotKind.CELLS, count);
     return true;
   }
 

@@ -22,7 +22,10 @@
 import { assert } from '../fault.ts';
 import type { Doorbell } from './doorbell.ts';
 
-/** What a slot carries; everything but CELL and RELAY_MESSAGE is a control kind. Joints use those from JOINT_ASK on. */
+/**
+ * What a slot carries; everything but CELL, CELLS, BODIES, SKIP and RELAY_MESSAGE is a control kind. Joints use those
+ * from JOINT_ASK on. CELLS and BODIES stand in the first of several slots, over all of which their payload stretches.
+ */
 export const SlotKind = {
   CELL: 1,
   RELAY_MESSAGE: 2,
@@ -31,6 +34,10 @@ export const SlotKind = {
   LEG_DESTROY: 5,
   LEG_QUEUE_FULL: 6,
   OPEN_LEG_FAST: 7,
+  CELLS: 8,
+  BODIES: 9,
+  /** Slots before the end of the ring that a span did not fit; the word behind the kind says how many. */
+  SKIP: 10,
   JOINT_ASK: 32,
   JOINT_PASS: 33,
   JOINT_JOINED: 34,
@@ -152,10 +159,32 @@ export class Ring {
     return SLOTS_AT + (this.#head & this.#mask) * SLOT_STRIDE;
   }
 
-  /** Producer: the reserved slot is filled. It becomes visible at the next publish, at most 64 slots later. */
-  commit(): void {
-    this.#head = (this.#head + 1) | 0;
-    this.#staged++;
+  /**
+   * Producer: find so many slots in a row, to be filled as one. Returns the byte offset of the first, or -1 when there
+   * are not as many: single slots may still be free then. No span is longer than a quarter of the ring.
+   */
+  reserveSpan(slots: number): number {
+    if (slots > this.#cellSlots >> 2) return -1;
+    const place = this.#head & this.#mask;
+    const skipped = place + slots > this.capacity ? this.capacity - place : 0;
+    const most = this.#cellSlots - slots - skipped;
+    if (((this.#head - this.#knownTail) | 0) > most) {
+      this.#knownTail = Atomics.load(this.#words, TAIL_WORD);
+      if (((this.#head - this.#knownTail) | 0) > most) return -1;
+    }
+    if (skipped > 0) {
+      const w = (SLOTS_AT + place * SLOT_STRIDE) >> 2;
+      this.u32[w] = SlotKind.SKIP;
+      this.u32[w + 1] = skipped;
+      this.commit(skipped);
+    }
+    return SLOTS_AT + (this.#head & this.#mask) * SLOT_STRIDE;
+  }
+
+  /** Producer: what was reserved is filled. It becomes visible at the next publish, at most 64 slots later. */
+  commit(slots = 1): void {
+    this.#head = (this.#head + slots) | 0;
+    this.#staged += slots;
     if (this.#staged >= PUBLISH_CELLS) this.#show();
   }
 
@@ -205,10 +234,10 @@ export class Ring {
     return SLOTS_AT + (this.#tail & this.#mask) * SLOT_STRIDE;
   }
 
-  /** Consumer: done with the peeked slot; its bytes may be overwritten from now on. */
-  advance(): void {
-    this.#tail = (this.#tail + 1) | 0;
-    this.#unreleased++;
+  /** Consumer: done with the peeked slot, or span of slots; the bytes may be overwritten after `release`. */
+  advance(slots = 1): void {
+    this.#tail = (this.#tail + slots) | 0;
+    this.#unreleased += slots;
   }
 
   /** Consumer: give all finished slots back and wake a producer that asked for space. Returns whether one did. */

@@ -287,7 +287,7 @@ export class DataPlane {
         dropOf: () => 0,
         dropLast() {},
       },
-      relayCells: { serveBodies: () => false, passCell: () => false },
+      relayCells: null as unknown as RelayCells,
       dial: () => null,
       nowMs: config.clock(),
       hibernating: false,
@@ -353,7 +353,7 @@ export class DataPlane {
   private takeRings(): boolean {
     let left = false;
     for (const port of this.plane.ports) {
-      if (port !== null && takeFromRing(this.plane, port, RING_SLOTS_PER_TURN) === RING_SLOTS_PER_TURN) {
+      if (port !== null && takeFromRing(this.plane, port, RING_SLOTS_PER_TURN) >= RING_SLOTS_PER_TURN) {
         left = true;
       }
     }

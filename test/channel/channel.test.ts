@@ -60,6 +60,13 @@ class TestWire implements Wire {
     return out;
   }
 
+  get circIds(): number[] {
+    const all = Buffer.concat(this.taken);
+    return Array.from({ length: Math.floor(all.length / CELL_BYTES) }, (_, i) =>
+      all.readUInt32BE(i * CELL_BYTES),
+    );
+  }
+
   get bytes(): number {
     return this.taken.reduce((n, part) => n + part.length, 0);
   }
@@ -131,6 +138,21 @@ describe('sending', () => {
     channel.put(big, 33);
     channel.flush();
     expect(wire.cells).toEqual([700]);
+  });
+
+  test('takes many cells at once, in order behind what is staged, each with the circuit id that it is to have', () => {
+    const { channel, wire } = setup();
+    const many = new Uint8Array(100 + 64 * CELL_BYTES);
+    for (let i = 0; i < 64; i++) many.set(cell(i + 1), 100 + i * CELL_BYTES);
+    channel.put(cell(0), 0);
+    channel.putCells(0x80000007, many, 100, 3);
+    channel.flush();
+    expect(wire.cells).toEqual([0, 1, 2, 3]);
+    expect(wire.circIds.slice(1)).toEqual([0x80000007, 0x80000007, 0x80000007]);
+    for (let i = 0; i < 62; i++) channel.put(cell(i), 0);
+    channel.putCells(9, many, 100, 64);
+    expect(wire.cells.length).toBe(4 + 62 + 64);
+    expect(channel.stagedBytes).toBe(0);
   });
 
   test('writes by itself past 32 KB', () => {

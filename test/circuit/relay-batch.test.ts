@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test';
 import { BODY_AT, BODY_BYTES, CELL_BYTES } from '../../src/cell/cell.ts';
 import { CircuitTable, OPEN, OWNED, TRANSIT } from '../../src/circuit/circuit-table.ts';
-import { type BatchServer, RelayBatch } from '../../src/circuit/relay-batch.ts';
+import { type BatchServer, NONE, RelayBatch } from '../../src/circuit/relay-batch.ts';
 
 /** A chunk of cells whose bodies begin with their number. */
 function chunkOf(cells: number): Uint8Array {
@@ -19,10 +19,15 @@ interface Served {
 
 /** Writes down what is served; `ends` tells after which number a circuit ends. */
 class Witness implements BatchServer {
+  readonly batch: RelayBatch;
   readonly served: Served[] = [];
   readonly passed: Served[] = [];
   ends = -1;
   onServe: (leg: number) => void = () => {};
+
+  constructor(batch: RelayBatch) {
+    this.batch = batch;
+  }
 
   serveBodies(leg: number, _first: number, bytes: Uint8Array, at: number, count: number): boolean {
     const numbers = Array.from({ length: count }, (_, i) => numberAt(bytes, at + i * BODY_BYTES));
@@ -31,10 +36,13 @@ class Witness implements BatchServer {
     return !numbers.includes(this.ends);
   }
 
-  passCell(leg: number, bytes: Uint8Array, at: number): boolean {
-    const number = numberAt(bytes, at + BODY_AT);
-    this.passed.push({ leg, numbers: [number] });
-    return number !== this.ends;
+  passCells(leg: number, first: number): void {
+    const { at, behind, bytes } = this.batch;
+    for (let cell = first; cell !== NONE; cell = behind[cell]!) {
+      const number = numberAt(bytes, at[cell]! + BODY_AT);
+      this.passed.push({ leg, numbers: [number] });
+      if (number === this.ends) return;
+    }
   }
 }
 
@@ -45,7 +53,8 @@ function numberAt(bytes: Uint8Array, at: number): number {
 function setUp(circuits: number, kind: number = OWNED) {
   const table = new CircuitTable(circuits, 1);
   const legs = Array.from({ length: circuits }, () => table.alloc(kind, OPEN, 0) * 2);
-  return { table, legs, batch: new RelayBatch(), server: new Witness() };
+  const batch = new RelayBatch();
+  return { table, legs, batch, server: new Witness(batch) };
 }
 
 test('cells of one circuit are served together and in order, circuits by their first cell', () => {

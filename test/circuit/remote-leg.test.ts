@@ -62,6 +62,33 @@ describe('a remote leg', () => {
     expect(rig.count('links_dialled')).toBe(1);
   });
 
+  test('carries many cells of several circuits at once, RELAY_EARLY and messages for us among them, in order', () => {
+    const rig = new RemoteRig();
+    const circuits = [ID, ID + 1, ID + 2].map((circId) => {
+      const circuit = rig.openTwo(circId);
+      return { circuit, end: rig.next.last };
+    });
+    const numbers = Array.from({ length: 90 }, (_, i) => i);
+    for (const i of numbers) {
+      for (const { circuit, end } of circuits) {
+        const command = i === 40 ? Command.RELAY_EARLY : Command.RELAY;
+        circuit.say(RelayCommand.DATA, 5, Uint8Array.of(i), { command });
+        if (i === 60) circuit.say(RelayCommand.DROP, 0, new Uint8Array(0), { hop: 0 });
+        end.say(RelayCommand.DATA, 5, Uint8Array.of(i));
+      }
+    }
+    rig.settle();
+    for (const { end } of circuits) expect(end.heard.map(({ data }) => data[0]!)).toEqual(numbers);
+    const heard = new Map(circuits.map(({ circuit }) => [circuit.circId, [] as number[]]));
+    for (let i = 0; i < 3 * numbers.length; i++) {
+      const cell = rig.client.take();
+      const { circuit } = circuits.find((each) => each.circuit.circId === cell.circId)!;
+      heard.get(cell.circId)!.push(circuit.hear(cell).data[0]!);
+    }
+    for (const list of heard.values()) expect(list).toEqual(numbers);
+    expect(rig.count('cells_relayed')).toBe(2 * 3 * numbers.length);
+  });
+
   test('waits for a dial of the other worker', () => {
     const rig = new Rig({ workers: 2 });
     const other = Peer.connect(rig.world, rig.relay, { worker: 1 });

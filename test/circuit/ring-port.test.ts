@@ -1,8 +1,9 @@
 /** One worker's side of the rings to another: what is owed is neither lost nor overtaken. */
 import { expect, test } from 'bun:test';
-import { CELL_BYTES } from '../../src/cell/cell.ts';
-import { RingPort, WORD } from '../../src/circuit/ring-port.ts';
-import { Ring, SLOT_HEADER_BYTES, SlotKind } from '../../src/shm/ring.ts';
+import { BODY_AT, BODY_BYTES, CELL_BYTES, getCommand } from '../../src/cell/cell.ts';
+import { Command } from '../../src/cell/command.ts';
+import { RingPort, spanOf, WORD } from '../../src/circuit/ring-port.ts';
+import { Ring, SLOT_HEADER_BYTES, SLOT_STRIDE, SlotKind } from '../../src/shm/ring.ts';
 
 function pair(slots = 8): { port: RingPort; far: Ring } {
   const there = Ring.create(slots);
@@ -33,6 +34,47 @@ test('a cell crosses whole, to its row', () => {
   const [slot] = drain(port, far);
   expect(slot!.words.slice(0, 4)).toEqual([SlotKind.CELL, 7, 0xffffffff, 3]);
   expect(slot!.payload).toEqual(bytes.slice(40, 40 + CELL_BYTES));
+});
+
+test('cells cross together, one behind the other, with one header', () => {
+  const { port, far } = pair(64);
+  const bodies = Uint8Array.from({ length: 7 + 5 * BODY_BYTES }, (_, i) => i * 7);
+  expect(port.putCells(7, 0xffffffff, 3, bodies, 7, 5)).toBe(true);
+  expect(port.unpublished).toBe(true);
+  port.outgoing.publish();
+  const at = far.peek();
+  expect([...far.u32.subarray(at >> 2, (at >> 2) + 5)]).toEqual([SlotKind.CELLS, 7, 0xffffffff, 3, 5]);
+  for (let i = 0; i < 5; i++) {
+    const cell = at + SLOT_HEADER_BYTES + i * CELL_BYTES;
+    expect(getCommand(far.u8, cell)).toBe(Command.RELAY);
+    const from = 7 + i * BODY_BYTES;
+    expect(far.u8.slice(cell + BODY_AT, cell + CELL_BYTES)).toEqual(bodies.slice(from, from + BODY_BYTES));
+  }
+  far.advance(spanOf(SlotKind.CELLS, 5));
+  expect(far.peek()).toBe(-1);
+});
+
+test('a span is as long as what it holds', () => {
+  for (const [kind, each] of [
+    [SlotKind.CELLS, CELL_BYTES],
+    [SlotKind.BODIES, BODY_BYTES],
+  ] as const) {
+    for (let count = 1; count <= 64; count++) {
+      const spare = spanOf(kind, count) * SLOT_STRIDE - SLOT_HEADER_BYTES - count * each;
+      expect(spare).toBeGreaterThanOrEqual(0);
+      expect(spare).toBeLessThan(SLOT_STRIDE);
+    }
+  }
+});
+
+test('cells that find no room in a row leave nothing behind', () => {
+  const { port, far } = pair(16);
+  const bodies = new Uint8Array(32 * BODY_BYTES);
+  expect(port.putCells(1, 1, 1, bodies, 0, 32)).toBe(false);
+  port.outgoing.publish();
+  expect(far.peek()).toBe(-1);
+  expect(port.congested).toBe(false);
+  expect(port.putCell(1, 1, 1, bodies, 0)).toBe(true);
 });
 
 test('cells leave an eighth of the ring to control messages', () => {

@@ -189,6 +189,73 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
   });
 }
 
+/** Fill a span of so many slots with a number; false when there is no room in a row. */
+function putSpan(ring: Ring, slots: number, number: number): boolean {
+  const at = ring.reserveSpan(slots);
+  if (at < 0) return false;
+  ring.u32[at >> 2] = SlotKind.CELLS;
+  ring.u32[(at >> 2) + 1] = number;
+  ring.u32[(at >> 2) + 2] = slots;
+  ring.u8.fill(number & 255, at + SLOT_HEADER_BYTES, at + slots * SLOT_STRIDE);
+  ring.commit(slots);
+  return true;
+}
+
+/** Take a slot or a span, past slots that no span fitted. Returns its number, or -1. */
+function takeAny(ring: Ring): number {
+  let at = ring.peek();
+  if (at >= 0 && ring.u32[at >> 2] === SlotKind.SKIP) {
+    ring.advance(ring.u32[(at >> 2) + 1]!);
+    at = ring.peek();
+  }
+  if (at < 0 || ring.u32[at >> 2] !== SlotKind.CELLS) return take(ring);
+  const number = ring.u32[(at >> 2) + 1]!;
+  const slots = ring.u32[(at >> 2) + 2]!;
+  const payload = ring.u8.subarray(at + SLOT_HEADER_BYTES, at + slots * SLOT_STRIDE);
+  expect(payload.length).toBe(slots * SLOT_STRIDE - SLOT_HEADER_BYTES);
+  expect(payload.every((byte) => byte === (number & 255))).toBe(true);
+  ring.advance(slots);
+  return number;
+}
+
+for (const seed of [1, 2, 3, 4]) {
+  test(`spans among single slots come whole and in order, seed ${seed}`, () => {
+    const random = seeded(seed);
+    const capacity = [16, 32, 64, 256][seed - 1]!;
+    const sab = Ring.create(capacity);
+    const producer = new Ring(sab);
+    const consumer = new Ring(sab);
+    const inside: number[] = [];
+    let spans = 0;
+    for (let number = 0; number < 5_000; number++) {
+      const slots = 1 + Math.floor(random() * (capacity / 5));
+      const done = slots === 1 ? put(producer, random() < 0.2, number) : putSpan(producer, slots, number);
+      if (done) inside.push(number);
+      if (done && slots > 1) spans++;
+      producer.publish();
+      expect(producer.used()).toBeLessThanOrEqual(capacity);
+      for (let takes = random() * 3; takes > 1 && inside.length > 0; takes--) {
+        expect(takeAny(consumer)).toBe(inside.shift()!);
+        consumer.release();
+      }
+    }
+    while (inside.length > 0) expect(takeAny(consumer)).toBe(inside.shift()!);
+    expect(takeAny(consumer)).toBe(-1);
+    expect(spans).toBeGreaterThan(500);
+  });
+}
+
+test('a span leaves to control kinds what is theirs, and never takes more than a quarter of the ring', () => {
+  const sab = Ring.create(64);
+  const producer = new Ring(sab);
+  expect(producer.reserveSpan(15)).toBe(-1);
+  let slots = 0;
+  while (putSpan(producer, 14, slots)) slots += 14;
+  expect(slots).toBe(56);
+  for (let i = 0; i < 8; i++) expect(put(producer, true, i)).toBe(true);
+  expect(put(producer, true, 8)).toBe(false);
+});
+
 test('all rings together fit 64 MB at any number of workers', () => {
   for (let workers = 2; workers <= 128; workers++) {
     const slots = slotsPerRing(workers);
