@@ -6,8 +6,7 @@
  * of this worker (port = channel slot, id = circuit id), at another worker's row (port = ringPort(worker), id = row,
  * peerGeneration = its generation), or nowhere yet (port = NO_PORT). The owner's row holds the relay crypto; a
  * transit row only joins a ring to a channel; an origin row, that of a circuit which we started ourselves, has no PREV
- * leg ever. A handle is (row, generation): generations never repeat for a row
- * until 2^32 circuits have used it.
+ * leg ever. A handle is (row, generation): generations never repeat for a row until 2^32 circuits have used it.
  * Invariants: a leg is among its port's active ones exactly while it has queued cells; a leg with a channel port is in
  * that channel's chain and in the index.
  */

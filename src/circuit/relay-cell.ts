@@ -2,8 +2,8 @@
  * @hot
  * RELAY and RELAY_EARLY cells on the legs of this worker: decrypt or encrypt, recognise, pass on.
  *
- * Cells are listed first (`relay-batch`) and served with others of their circuit. Forward
- * cells are decrypted; what is not for us goes to the next leg. Backward cells are encrypted and go to the previous leg.
+ * Cells are listed first (`relay-batch`) and served with others of their circuit. Forward cells are decrypted; what is
+ * not for us goes to the next leg. Backward cells are encrypted and go to the previous leg.
  * A transit row passes cells between ring and channel as they are: the owner's worker holds the ciphers, and counts the
  * cell; listing them too puts a circuit's cells behind each other in the ring. Errors close the circuit and nothing else.
  * @source tor-spec "Routing relay cells"

@@ -1,5 +1,6 @@
 /**
- * The listening sockets of all ORPort and DirPort lines, made before privileges are dropped and kept for the process's life.
+ * The listening sockets of all ORPort and DirPort lines, made before privileges are dropped and kept for the process's
+ * life.
  */
 import { constants } from 'node:os';
 import { type Endpoint, printEndpoint } from '../bytes/address.ts';

@@ -3,7 +3,7 @@
  */
 import type { StreamSet } from './stream-set.ts';
 
-/** What may be asked depends on. */
+/** What decides whether it gets one. */
 export interface Asker {
   readonly streams: StreamSet;
   /** The circuit comes over a link from a client. */
