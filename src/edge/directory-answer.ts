@@ -48,6 +48,8 @@ export interface AnswerContext {
   readonly isBridge: boolean;
   /** Whether so many bytes are more than we may send now. */
   readonly isBusy: (bytes: number) => boolean;
+  /** Bodies that were compressed before, by `AnswerContent.keepAs`. */
+  readonly kept: (name: string) => Uint8Array | null;
   readonly count: (counter: number) => void;
 }
 
@@ -55,7 +57,13 @@ export interface AnswerContext {
 export type AnswerContent =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** Documents, to be sent as they lie on the shelf (null), or through a compressor. */
-  | { readonly kind: 'run'; readonly run: Uint32Array; readonly passage: Passage | null };
+  | {
+      readonly kind: 'run';
+      readonly run: Uint32Array;
+      readonly passage: Passage | null;
+      /** The name under which the compressed body may be kept for others; none: it is not worth it. */
+      readonly keepAs?: string;
+    };
 
 /** A whole answer. */
 export interface DirectoryAnswer {
@@ -147,15 +155,38 @@ function succeed(
 ): DirectoryAnswer {
   const { nowSec } = context;
   const address = reportedAddress(context);
+  context.count(Counter.directory_answered);
+  const last = lastHeads[encoding];
+  const isPlain = type === 'text/plain' && length === undefined && !vary;
+  if (isPlain && last.nowSec === nowSec && last.lifetimeSec === lifetimeSec && last.address === address) {
+    return { status: 200, head: last.head, content, isNetworkStatus };
+  }
   let head = `HTTP/1.0 200 OK\r\nDate: ${printDate(nowSec)}\r\nContent-Type: ${type}\r\n`;
   if (address !== null) head += `X-Your-Address-Is: ${address}\r\n`;
   head += `Content-Encoding: ${ENCODING_HEADERS[encoding]}\r\n`;
   if (length !== undefined) head += `Content-Length: ${length}\r\n`;
   head += lifetimeSec > 0 ? `Expires: ${printDate(nowSec + lifetimeSec)}\r\n` : 'Pragma: no-cache\r\n';
   if (vary) head += 'Vary: X-Or-Diff-From-Consensus\r\n';
-  context.count(Counter.directory_answered);
-  return { status: 200, head: `${head}\r\n`, content, isNetworkStatus };
+  head += '\r\n';
+  if (isPlain) lastHeads[encoding] = { nowSec, lifetimeSec, address, head };
+  return { status: 200, head, content, isNetworkStatus };
 }
+
+/** The last plain head in each encoding: in one second many are alike. */
+interface PlainHead {
+  readonly nowSec: number;
+  readonly lifetimeSec: number;
+  readonly address: string | null;
+  readonly head: string;
+}
+
+const NO_HEAD: PlainHead = { nowSec: -1, lifetimeSec: 0, address: null, head: '' };
+const lastHeads: Record<ShelfEncoding, PlainHead> = {
+  identity: NO_HEAD,
+  deflate: NO_HEAD,
+  gzip: NO_HEAD,
+  zstd: NO_HEAD,
+};
 
 /** What the asking side is told of its own address: nothing if it is a neighbour's or a private one. */
 function reportedAddress({ clientHost, ownAddresses, forwardedFor }: AnswerContext): string | null {
@@ -295,20 +326,29 @@ function answerMicrodescriptors(
   request: ParsedRequest,
   context: AnswerContext,
 ): DirectoryAnswer {
+  const encoding = chooseEncoding(request.encodings);
+  const headers = { encoding, lifetimeSec: LIFETIMES.microdescriptors };
   if (ids.length === 1) {
-    const encoding = chooseEncoding(request.encodings);
     const name = SQUEEZED_TABLES[encoding];
     const squeezed = name === null ? null : context.shelf.table(name);
     const row = squeezed === null ? -1 : squeezed.find(ids[0]!);
     if (squeezed !== null && row >= 0 && !context.isBusy(squeezed.length(row))) {
-      const headers = { encoding, lifetimeSec: LIFETIMES.microdescriptors };
       return succeed(context, headers, { kind: 'run', run: runOf(squeezed, [row]), passage: null });
     }
+  }
+  const keepAs = encoding === 'identity' || ids.length === 1 ? null : `${encoding} ${request.url}`;
+  const kept = keepAs === null ? null : context.kept(keepAs);
+  if (kept !== null && !context.isBusy(kept.length)) {
+    return succeed(context, headers, { kind: 'bytes', bytes: kept });
   }
   const table = context.shelf.table('microdescriptor');
   const run = runOf(table, rowsOf(table, ids).reverse());
   if (run.length === 0) return refuse(context, 404, 'Not found');
-  return answerRun(run, LIFETIMES.microdescriptors, request, context);
+  if (keepAs === null || encoding === 'identity') {
+    return answerRun(run, LIFETIMES.microdescriptors, request, context);
+  }
+  if (context.isBusy(runBytes(run) / 2)) return refuse(context, 503, BUSY);
+  return succeed(context, headers, { kind: 'run', run, passage: encoding, keepAs });
 }
 
 /** Documents, compressed on the way if the client reads that. */

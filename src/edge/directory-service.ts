@@ -10,6 +10,7 @@ import type { ParsedRequest } from '../netdoc/directory-request.ts';
 import type { DirectoryOptions } from '../shm/letter.ts';
 import { Counter } from '../shm/scoreboard.ts';
 import { Shelf, type ShelfBlock } from '../shm/shelf.ts';
+import { AnswerCache } from './answer-cache.ts';
 import { answerRequest, type DirectoryAnswer } from './directory-answer.ts';
 import {
   type AnswerBody,
@@ -33,6 +34,8 @@ const OLD_GENERATIONS_MOST = 4;
  * answered from what is there. C tor opens its ports when it has read its documents.
  */
 const FILLING_MS = 15_000;
+/** Compressed answers that a worker keeps. */
+const KEPT_BYTES_MOST = 2 * 2 ** 20;
 const FILLING_WAITING_MOST = 512;
 
 /** What the service stands in. */
@@ -63,6 +66,8 @@ export interface Asker {
 interface LivingGeneration {
   readonly shelf: Shelf;
   readonly replies: Set<Reply>;
+  /** The block of its microdescriptors' table. */
+  readonly microdescriptors: SharedArrayBuffer;
 }
 
 /** The buffer over whose bytes heads were written last: the same for all streams, and costly to look at anew. */
@@ -189,6 +194,7 @@ export class DirectoryService {
   askerBytes = 0;
   private readonly around: DirectorySurroundings;
   private readonly pool = new CompressorPool(COMPRESSORS_MOST);
+  private readonly kept = new AnswerCache(KEPT_BYTES_MOST);
   private readonly living = new Map<number, LivingGeneration>();
   private newest: LivingGeneration;
   private options: DirectoryOptions;
@@ -200,7 +206,7 @@ export class DirectoryService {
     this.around = around;
     this.options = options;
     const shelf = new Shelf(block);
-    this.newest = { shelf, replies: new Set() };
+    this.newest = { shelf, replies: new Set(), microdescriptors: block.tables.microdescriptor };
     this.living.set(shelf.generation, this.newest);
     this.fillingUntilMs = around.nowMs() + FILLING_MS;
   }
@@ -216,7 +222,16 @@ export class DirectoryService {
 
   /** Bytes of our own that requests and answers hold. */
   get heldBytes(): number {
-    return this.askerBytes + this.bodyBytes + this.pool.heldBytes;
+    return this.askerBytes + this.bodyBytes + this.pool.heldBytes + this.kept.heldBytes;
+  }
+
+  /** Of these, what is only kept to be quicker. */
+  get keptBytes(): number {
+    return this.kept.heldBytes;
+  }
+
+  dropKept(): void {
+    this.kept.clear();
   }
 
   get nowMs(): number {
@@ -232,8 +247,10 @@ export class DirectoryService {
     const before = this.newest;
     const shelf = new Shelf(block);
     assert(!this.living.has(shelf.generation), 'shelf: every generation comes once');
-    this.newest = { shelf, replies: new Set() };
+    this.newest = { shelf, replies: new Set(), microdescriptors: block.tables.microdescriptor };
     this.living.set(shelf.generation, this.newest);
+    // Whatever is not in a list may have come since, and what was may have gone.
+    if (block.tables.microdescriptor !== before.microdescriptors) this.kept.clear();
     if (before.replies.size === 0) this.living.delete(before.shelf.generation);
     while (this.living.size > OLD_GENERATIONS_MOST + 1) this.abandonOldest();
     this.around.onGenerations(this.oldest);
@@ -328,6 +345,7 @@ export class DirectoryService {
       frontPage: options.frontPage,
       isBridge: options.isBridge,
       isBusy: (bytes) => this.isBusy(bytes, asker),
+      kept: (name) => this.kept.find(name),
       count: (counter) => around.count(counter, 1),
     });
     return this.reply(answer, shelf, asker);
@@ -353,11 +371,13 @@ export class DirectoryService {
   ): AnswerBody | null {
     if (content === null) return null;
     if (content.kind === 'bytes') return new BytesBody(content.bytes, false);
-    const { run, passage } = content;
+    const { run, passage, keepAs } = content;
     if (passage === null) return new RunBody(shelf, run);
     if (passage === 'gunzip' || runBytes(run) > AT_ONCE_BYTES) {
       return new CompressedBody(shelf, run, passage, this.pool, onReady);
     }
-    return new BytesBody(compressAtOnce(shelf, run, passage), true);
+    const bytes = compressAtOnce(shelf, run, passage);
+    if (keepAs !== undefined) this.kept.keep(keepAs, bytes);
+    return new BytesBody(bytes, true);
   }
 }

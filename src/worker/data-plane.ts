@@ -262,7 +262,10 @@ export class DataPlane {
       oom: new Oom(
         config.memory,
         config.wakeOthers,
-        config.emptyCaches,
+        () => {
+          config.emptyCaches();
+          this.directory.dropKept();
+        },
         config.collectGarbage,
         config.clock,
         this.staging,

@@ -196,3 +196,68 @@ describe('while the shelf is not filled', () => {
     expect(desk.count('directory_answered')).toBe(1);
   });
 });
+
+describe('lists that are asked for again', () => {
+  const name = (value: number): string => Buffer.from(keyOf(value, 32)).toString('base64').replace('=', '');
+  const LIST = `/tor/micro/d/${name(1)}-${name(2)}`;
+  const documents = (generation: number, ...values: number[]) => {
+    const fixture = new ShelfFixture();
+    for (const value of values) fixture.put('microdescriptor', keyOf(value, 32), `document ${value}\n`);
+    return fixture.block(generation);
+  };
+  const ask = (desk: DirectoryDesk, accepted: string, list = LIST) =>
+    desk.get(list, [`Accept-Encoding: ${accepted}`]);
+
+  test.each(['x-zstd', 'deflate', 'gzip'])('come as before, in %s', async (accepted) => {
+    const desk = new DirectoryDesk(documents(1, 1, 2));
+    const first = await ask(desk, accepted);
+    expect(first.body).toBe('document 2\ndocument 1\n');
+    expect(desk.service.heldBytes).toBeGreaterThan(LIST.length);
+    const { heldBytes } = desk.service;
+    expect(await ask(desk, accepted)).toEqual(first);
+    // Nothing more is kept, and neither for what is not compressed, nor for one alone.
+    await ask(desk, 'identity');
+    await ask(desk, accepted, `/tor/micro/d/${name(1)}`);
+    expect([desk.service.heldBytes, desk.service.keptBytes]).toEqual([heldBytes, heldBytes]);
+    expect(desk.count('directory_answered')).toBe(4);
+  });
+
+  test('each in the encoding that is asked for', async () => {
+    const desk = new DirectoryDesk(documents(1, 1, 2));
+    for (let again = 0; again < 2; again++) {
+      for (const accepted of ['x-zstd', 'deflate', 'gzip', 'identity']) {
+        const { headers, body } = await ask(desk, accepted);
+        expect([headers.includes(`Content-Encoding: ${accepted}`), body]).toEqual([
+          true,
+          'document 2\ndocument 1\n',
+        ]);
+      }
+      expect((await desk.get(`${LIST}.z`)).headers).toContain('Content-Encoding: deflate');
+    }
+  });
+
+  test('have what came since, and not what went', async () => {
+    const desk = new DirectoryDesk(documents(1, 1));
+    const bodies: string[] = [(await ask(desk, 'x-zstd')).body];
+    desk.service.setShelf(documents(2, 1, 2));
+    bodies.push((await ask(desk, 'x-zstd')).body);
+    desk.service.setShelf(documents(3, 2));
+    bodies.push((await ask(desk, 'x-zstd')).body);
+    desk.service.setShelf(documents(4));
+    expect(bodies).toEqual(['document 1\n', 'document 2\ndocument 1\n', 'document 2\n']);
+    expect((await ask(desk, 'x-zstd')).statusLine).toBe('HTTP/1.0 404 Not found');
+    expect(desk.service.heldBytes).toBe(0);
+  });
+
+  test('stay when something else changed', async () => {
+    const block = documents(1, 1, 2);
+    const desk = new DirectoryDesk(block);
+    await ask(desk, 'deflate');
+    const { heldBytes } = desk.service;
+    desk.service.setShelf({ ...block, generation: 2 });
+    expect(desk.service.heldBytes).toBe(heldBytes);
+    desk.service.dropKept();
+    expect(desk.service.heldBytes).toBe(0);
+    expect((await ask(desk, 'deflate')).body).toBe('document 2\ndocument 1\n');
+  });
+});

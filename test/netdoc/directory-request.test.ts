@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { decodeBase64, encodeBase64Unpadded } from '../../src/bytes/base.ts';
 import { Malformed } from '../../src/fault.ts';
 import { Encoding } from '../../src/netdoc/content-coding.ts';
 import {
@@ -10,6 +11,7 @@ import {
   RequestReader,
   readWholeRequest,
 } from '../../src/netdoc/directory-request.ts';
+import { Prng } from '../fuzz/prng.ts';
 import { bytesOf, textOf } from './fixture.ts';
 
 const get = (url: string, ...headers: string[]): ParsedRequest =>
@@ -309,5 +311,30 @@ describe('headers that came before', () => {
     const long = `X-Other: ${'a'.repeat(5000)}`;
     for (const fill of [4, 5])
       expect(query(at, long, diff(fill))).toMatchObject({ diffFrom: [id(fill, 32)] });
+  });
+});
+
+describe('digests of microdescriptors', () => {
+  const list = (text: string): DirectoryQuery => query(`/tor/micro/d/${text}`);
+  const prng = new Prng(3);
+
+  test('are read as they were printed', () => {
+    for (let i = 0; i < 500; i++) {
+      const digest = new Uint8Array(prng.bytes(32));
+      expect(list(encodeBase64Unpadded(digest))).toEqual({ kind: 'microdescriptors', ids: [digest] });
+    }
+  });
+
+  test('are as base64 has them, whatever is changed in one', () => {
+    const text = encodeBase64Unpadded(new Uint8Array(prng.bytes(32)));
+    for (let at = 0; at < text.length; at++) {
+      for (let code = 0x21; code < 0x180; code++) {
+        const changed = text.slice(0, at) + String.fromCharCode(code) + text.slice(at + 1);
+        // These end the digest, or the URL.
+        if ('-#'.includes(changed[at]!)) continue;
+        const expected = decodeBase64(changed);
+        expect(list(changed)).toEqual({ kind: 'microdescriptors', ids: expected === null ? [] : [expected] });
+      }
+    }
   });
 });
