@@ -215,7 +215,11 @@ export const SESSION = {
 /** Events of one link as events of a wire. */
 export function eventsOf<L>(events: LinkEvents<L>, link: L): WireEvents {
   return {
-    onData: (chunk) => events.onData(link, chunk),
+    onData: (chunk) => {
+      events.onData(link, chunk);
+      // It was given away: nobody may look at it any more.
+      if (chunk.buffer instanceof ArrayBuffer && !chunk.buffer.detached) chunk.buffer.transfer(0);
+    },
     onDrain: () => events.onDrain(link),
     onGone: () => events.onGone(link),
   };
