@@ -56,6 +56,37 @@ describe('buckets', () => {
     }
   });
 
+  test.each([
+    [1.02, 2],
+    [1.07, 6.5],
+    [1.09, 5.5],
+    [1.1, 5],
+    [1.15, 2.5],
+    [1.2, 0],
+    [3, 0],
+  ])(
+    'a load of %p times the rate sheds the burst late: %p percent too much in seconds 5 to 15',
+    (load, surplus) => {
+      const rate = 100_000_000;
+      const { bandwidth } = make(rate);
+      const stepMs = 10;
+      let moved = 0;
+      let early = 0;
+      for (let nowMs = stepMs; nowMs <= 15_000; nowMs += stepMs) {
+        bandwidth.refill(nowMs);
+        if (bandwidth.level(WRITE) > 0) {
+          const bytes = (load * rate * stepMs) / 1000;
+          bandwidth.spend(WRITE, bytes);
+          moved += bytes;
+        }
+        if (nowMs === 5000) early = moved;
+      }
+      const found = ((moved - early) / (rate * 10) - 1) * 100;
+      expect(found).toBeGreaterThan(surplus - 0.3);
+      expect(found).toBeLessThan(surplus + 0.3);
+    },
+  );
+
   test('go on where the clock of milliseconds wraps', () => {
     const wrap = 2 ** 31;
     const { bandwidth } = make(1_000_000, 1_000_000, 0, 0, wrap - 50);
