@@ -34,9 +34,9 @@ const OLD_GENERATIONS_MOST = 4;
  * answered from what is there. C tor opens its ports when it has read its documents.
  */
 const FILLING_MS = 15_000;
+const FILLING_WAITING_MOST = 512;
 /** Compressed answers that a worker keeps. */
 const KEPT_BYTES_MOST = 2 * 2 ** 20;
-const FILLING_WAITING_MOST = 512;
 
 /** What the service stands in. */
 export interface DirectorySurroundings {
