@@ -164,6 +164,7 @@ export class NetworkNode {
       `end of ${this.plan.name}`,
       STOP_DEADLINE_MS,
       () => child.exitCode !== null || child.signalCode !== null,
+      () => `\n${this.output().slice(-2000)}\n${this.log().slice(-2000)}`,
     ).finally(() => clearTimeout(again));
     this.#process = null;
   }

@@ -1,0 +1,35 @@
+import { expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { planTests } from './run-plan.ts';
+
+const FILES = [...new Bun.Glob('**/*.test.ts').scanSync(import.meta.dir)];
+const plan = planTests(FILES);
+const jobs = plan.flatMap((stage) => stage.flatMap((queue) => queue.jobs));
+
+test('every test file is in one job', () => {
+  expect(jobs.flatMap(({ files }) => files).sort()).toEqual([...FILES].sort());
+  expect(new Set(jobs.map(({ name }) => name)).size).toBe(jobs.length);
+  expect(FILES).toContain(join('net', 'link.test.ts'));
+});
+
+test('what measures runs when all others are done, one by one', () => {
+  const last = plan.at(-1)!;
+  expect(last.map(({ lanes }) => lanes)).toEqual([1]);
+  expect(last[0]!.jobs.map(({ name }) => name)).toContain('net/fairness');
+});
+
+test('networks go before what only computes', () => {
+  const niceness = (name: string): number => jobs.find((job) => job.name === name)!.niceness;
+  expect(niceness('net/link')).toBe(0);
+  expect(niceness('cell')).toBeGreaterThan(0);
+  expect(niceness('sim/sim')).toBeGreaterThan(niceness('cell'));
+});
+
+test('a part of the files is planned as well', () => {
+  expect(planTests([])).toEqual([]);
+  expect(
+    planTests(['cell/cell.test.ts', 'tidy.test.ts'])
+      .flat(2)[0]!
+      .jobs.map(({ name }) => name),
+  ).toEqual(['cell', 'test']);
+});

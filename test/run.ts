@@ -1,0 +1,74 @@
+/**
+ * Runs tests: `bun test/run.ts` runs all of them in several processes side by side, since most of the network tests
+ * only wait, and those that measure alone at the end. With words behind it, it is `bun test` with these words.
+ *
+ * What a process prints is held back until it ends, and printed whole; the last lines are the sum of all. A process
+ * without an end is killed. SIGINT and SIGTERM end all processes.
+ */
+import { join } from 'node:path';
+import type { Subprocess } from 'bun';
+import { type Job, planTests, type Queue } from './run-plan.ts';
+import { isGood, printSum, type Report, readReport } from './run-report.ts';
+
+const TIMEOUT_MS = 120_000;
+const JOB_DEADLINE_MS = 1_500_000;
+const COMMAND = [process.execPath, 'test', '--timeout', `${TIMEOUT_MS}`];
+const ROOT = join(import.meta.dir, '..');
+
+const running = new Set<Subprocess>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    for (const child of running) child.kill(signal);
+    process.exit(1);
+  });
+}
+
+/** Run a command to its end. Returns its exit status, or the name of the signal that ended it. */
+async function runThrough(child: Subprocess): Promise<number | string> {
+  running.add(child);
+  const code = await child.exited;
+  running.delete(child);
+  return child.signalCode ?? code;
+}
+
+async function runJob({ name, files, niceness }: Job): Promise<Report> {
+  const paths = files.map((file) => `./test/${file}`);
+  const from = performance.now();
+  // The runner tells of tests on stderr, and what tests print is on stdout: one pipe keeps them in order.
+  const command = ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'nice', '-n', `${niceness}`, ...COMMAND, ...paths];
+  const child = Bun.spawn(command, { cwd: ROOT, stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' });
+  const timer = setTimeout(() => child.kill('SIGKILL'), JOB_DEADLINE_MS);
+  const [output, code] = await Promise.all([new Response(child.stdout).text(), runThrough(child)]);
+  clearTimeout(timer);
+  const report = readReport(name, output, code);
+  const seconds = ((performance.now() - from) / 1000).toFixed(1);
+  process.stdout.write(`-- ${name}, in ${seconds} s\n${report.body}`);
+  return report;
+}
+
+async function runQueue({ jobs, lanes }: Queue): Promise<Report[]> {
+  const left = [...jobs];
+  const reports: Report[] = [];
+  const runLane = async (): Promise<void> => {
+    for (let job = left.shift(); job !== undefined; job = left.shift()) reports.push(await runJob(job));
+  };
+  await Promise.all(Array.from({ length: lanes }, runLane));
+  return reports;
+}
+
+async function runAll(): Promise<boolean> {
+  const from = performance.now();
+  const files = [...new Bun.Glob('**/*.test.ts').scanSync(import.meta.dir)];
+  const reports: Report[] = [];
+  for (const stage of planTests(files)) reports.push(...(await Promise.all(stage.map(runQueue))).flat());
+  process.stdout.write(printSum(reports, (performance.now() - from) / 1000));
+  return isGood(reports);
+}
+
+const words = process.argv.slice(2);
+if (words.length === 0) process.exitCode = (await runAll()) ? 0 : 1;
+else {
+  const stdio = ['inherit', 'inherit', 'inherit'] as const;
+  const code = await runThrough(Bun.spawn([...COMMAND, ...words], { cwd: ROOT, stdio: [...stdio] }));
+  process.exitCode = code === 0 ? 0 : 1;
+}
