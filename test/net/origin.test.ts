@@ -304,7 +304,7 @@ describe.skipIf(!needsCTor('test/net/origin'))('in a network of C tors', () => {
       process.kill(node.pid!, 'SIGHUP');
       await waitUntil(
         'the address that was added to be found reachable',
-        WAIT_MS,
+        2 * WAIT_MS,
         () => node.log().slice(from).includes(`Self-testing indicates your ORPort [::1]:${node.orPort6} is`),
         () => node.log().slice(from).slice(-3000),
       );
@@ -313,7 +313,7 @@ describe.skipIf(!needsCTor('test/net/origin'))('in a network of C tors', () => {
       );
       expect((await node.counters()).get('own_ipv6_reached')).toBeGreaterThan(0);
     },
-    DEADLINE_MS,
+    2 * DEADLINE_MS,
   );
 
   test('C tor warns of nothing that it would not warn of without ours', () => {
