@@ -106,7 +106,10 @@ export class SelfSide {
       reachedCount: (family) => this.reachedCount(family),
       pathTo: (family) => this.pathTo(family),
       isLinked: (rsaId) => host.supervisor().isLinked(rsaId),
-      retireLinks: (rsaId) => host.supervisor().retireLinks(rsaId),
+      retireLinks: (rsaId) => {
+        this.tunnels.closeIdle(rsaId);
+        host.supervisor().retireLinks(rsaId);
+      },
       onChange: (why) => directory.publisher.markDirty(why),
     });
     directory.documents.onChange((kind) => {

@@ -98,10 +98,19 @@ export class Tunnels {
     tunnel.waiting.delete(exchange);
     // One that was dropped is over, or is about to be.
     if (--tunnel.using > 0 || this.tunnels.get(tunnel.key) !== tunnel) return;
-    tunnel.cancelIdle = this.timing.after(IDLE_MS, () => {
-      this.drop(tunnel);
-      tunnel.circuit?.close();
-    });
+    tunnel.cancelIdle = this.timing.after(IDLE_MS, () => this.close(tunnel));
+  }
+
+  private close(tunnel: Tunnel): void {
+    this.drop(tunnel);
+    tunnel.circuit?.close();
+  }
+
+  /** Close the circuits that are kept though nobody uses them and whose first hop is this relay. */
+  closeIdle(firstHop: Uint8Array): void {
+    for (const tunnel of [...this.tunnels.values()]) {
+      if (tunnel.using === 0 && tunnel.key.startsWith(encodeHex(firstHop))) this.close(tunnel);
+    }
   }
 
   private drop(tunnel: Tunnel): void {

@@ -113,6 +113,22 @@ test('the next request takes the same circuit, until nobody used it for a minute
   expect(time.pending()).toEqual([]);
 });
 
+test('circuits that nobody uses are closed when their first hop is to be free of them', async () => {
+  const { tell, ask, orders, tunnels } = make();
+  const other = { ...HOP, rsaId: new Uint8Array(20).fill(0xcd) };
+  const closed = (): number[] => orders.flatMap((order) => (order.kind === 'close' ? [order.circuit] : []));
+  ask();
+  ask({ hops: [other, HOP] });
+  for (const circuit of [1, 2]) await tell({ kind: 'opened', circuit });
+  tunnels.closeIdle(HOP.rsaId);
+  expect([closed(), tunnels.count]).toEqual([[], 2]);
+  for (const circuit of [1, 2]) await tell({ kind: 'ended', circuit, stream: 1, reason: EndReason.DONE });
+  tunnels.closeIdle(HOP.rsaId);
+  expect([closed(), tunnels.count]).toEqual([[1], 1]);
+  tunnels.closeIdle(other.rsaId);
+  expect([closed(), tunnels.count]).toEqual([[1, 2], 0]);
+});
+
 test('another path is another circuit', async () => {
   const { ask, orders } = make();
   ask();
