@@ -142,7 +142,7 @@ function refuse(context: AnswerContext, status: number, reason: string): Directo
 interface Headers {
   readonly type?: string;
   readonly encoding: ShelfEncoding;
-  readonly length?: number;
+  readonly length?: number | undefined;
   readonly lifetimeSec: number;
   readonly vary?: boolean;
 }
@@ -363,9 +363,9 @@ function answerRun(
   const isPlain = encoding === 'identity';
   const bytes = runBytes(run);
   if (context.isBusy(isPlain ? bytes : bytes / 2)) return refuse(context, 503, BUSY);
-  const length = statesLength && isPlain ? { length: bytes } : {};
   const content = { kind: 'run', run, passage: encoding === 'identity' ? null : encoding } as const;
-  return succeed(context, { encoding, ...length, lifetimeSec }, content);
+  const length = statesLength && isPlain ? bytes : undefined;
+  return succeed(context, { encoding, length, lifetimeSec }, content);
 }
 
 interface DescriptorQuery {

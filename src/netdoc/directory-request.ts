@@ -38,11 +38,10 @@ export interface ReceivedRequest {
  * @returns null when more of it is to come, or when it is not so plain: a `RequestReader` must take it
  */
 export function readWholeRequest(data: Uint8Array): string | null {
-  const piece = Buffer.from(data.buffer, data.byteOffset, data.length);
-  const found = piece.indexOf(HEAD_END);
-  const end = found + HEAD_END.length;
-  if (found < 0 || end !== data.length || end >= REQUEST_HEAD_BYTES_MAX) return null;
-  const head = piece.toString('latin1', 0, end);
+  if (data.length >= REQUEST_HEAD_BYTES_MAX) return null;
+  const head = Buffer.from(data.buffer, data.byteOffset, data.length).toString('latin1');
+  const found = head.indexOf(HEAD_END);
+  if (found < 0 || found + HEAD_END.length !== head.length) return null;
   return head.includes('\r\nContent-Length: ') ? null : head;
 }
 
