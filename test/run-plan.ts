@@ -31,6 +31,7 @@ const LONGEST: readonly string[] = [
   'net/kill-nine',
   'net/directory-guard',
   'net/directory-cache-fetch',
+  'sim/streams',
   'sim/sim',
 ];
 /** These take all the computing that there is. */
