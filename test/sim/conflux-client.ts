@@ -23,7 +23,8 @@ import type { Peer, TakenCell } from './peer.ts';
 import type { SimRelay } from './relay.ts';
 
 const NOTHING = new Uint8Array(0);
-const CIRC_ID = 0x80000001;
+/** Each leg has a link of its own. */
+export const CIRC_ID = 0x80000001;
 /** DATA that a leg says before its first SENDME, and what each gives: far below what an exit allows. */
 const WINDOW = 62;
 const INCREMENT = 31;
@@ -46,6 +47,8 @@ export class ExitLeg implements LegPort {
   isOpen = false;
   destroyed = -1;
   heard = 0;
+  /** Called once when it is over. */
+  onOver: () => void = () => {};
   /** Acknowledges nothing. */
   isMute = false;
   private window = WINDOW;
@@ -57,6 +60,9 @@ export class ExitLeg implements LegPort {
     this.peer = peer;
     this.circuit = new ClientCircuit(peer, CIRC_ID);
     peer.onCell = (cell) => this.onCell(cell);
+    peer.onOver = () => {
+      if (this.destroyed < 0) this.onOver();
+    };
     const { ed25519Id, onionKey } = client.relay;
     this.handshake = clientNtorV3({
       ed25519Id,
@@ -88,7 +94,20 @@ export class ExitLeg implements LegPort {
     throw new Error('a client sends no bodies');
   }
 
-  close(): void {}
+  close(): void {
+    if (!this.isOver) this.destroy();
+  }
+
+  /** A SENDME or more of DATA is not acknowledged. */
+  get inFlight(): boolean {
+    return WINDOW - this.window >= INCREMENT;
+  }
+
+  /** All that it sent is acknowledged, and nothing is on its way. */
+  get isAtRest(): boolean {
+    const { wire, queuedBytes } = this.peer;
+    return this.window === WINDOW && queuedBytes + wire.outgoingBytes + wire.other.outgoingBytes === 0;
+  }
 
   /** Ask to join the client's set. */
   link(): void {
@@ -100,12 +119,14 @@ export class ExitLeg implements LegPort {
   destroy(): void {
     this.peer.send(CIRC_ID, Command.DESTROY, Uint8Array.of(0));
     this.destroyed = 0;
+    this.onOver();
   }
 
   private onCell(cell: TakenCell): void {
     if (this.isOver) return;
     if (cell.command === Command.DESTROY) {
       this.destroyed = cell.bytes[BODY_AT]!;
+      this.onOver();
       return;
     }
     if (cell.command === Command.CREATED2) {

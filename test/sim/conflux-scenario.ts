@@ -4,20 +4,24 @@
  *
  * Looked at: each byte of each stream when it arrives, at the client and at the destination: it is the next one, whatever
  * leg it came over; the books of each worker after every step that touched it, the memory ledger among them; that what
- * waits for its order and for rings stays within its bounds; and in the end that all has arrived over the sets that
- * live, that those which ended did so for a reason and at both ends, and that nothing is left.
+ * waits for its order and for rings stays within its bounds; that nobody waits for himself (`waits`); and in the end that
+ * all has arrived over the sets that live, those from which legs went with nothing lost among them, that those which ended
+ * did so for a reason and at both ends, and that nothing is left.
  */
+import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { encodeBegin } from '../../src/cell/stream-message.ts';
+import type { ConfluxSet, SetLeg } from '../../src/circuit/conflux.ts';
 import { COUNTER_NAMES } from '../../src/shm/counter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import { EXIT_PARAMS } from '../shm/exit-params.ts';
-import { type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts';
+import { CIRC_ID, type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts';
 import type { SimConnection } from './destinations.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { Peer } from './peer.ts';
 import { Quiet } from './quiet.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
+import { auditWaits, expectNoWaits } from './waits.ts';
 import { World } from './world.ts';
 
 const AUDIT_EVERY = 64;
@@ -96,19 +100,35 @@ class Party {
   readonly exchanges: Exchange[] = [];
   /** Something was done to it that may end its set. */
   excused = false;
+  /** Legs were ended: that ends the set, or loses nothing, or loses what neither end can know of. */
+  lostLegs = false;
+  /** The exit's side of each leg that was linked, and of those that left what they had come to. */
+  readonly exits = new Map<ExitLeg, ExitSide>();
   nextId = 1;
 
   constructor(client: ExitClient) {
     this.client = client;
   }
 
-  get isLinked(): boolean {
-    return this.client.set.legs.length > 0;
-  }
-
   get isOver(): boolean {
     return this.client.legs.every((leg) => leg.isOver);
   }
+
+  /** Whether what was sent on a leg that ended, either way, did not arrive. */
+  get hasLost(): boolean {
+    for (const [{ leg, isOver }, { sent, received }] of this.exits) {
+      if (isOver && (leg!.lastSeqSent > received || sent > leg!.lastSeqRecv)) return true;
+    }
+    return false;
+  }
+}
+
+/** A leg at the exit, and the last numbers that were sent and came there. */
+interface ExitSide {
+  readonly set: ConfluxSet;
+  readonly leg: SetLeg;
+  sent: number;
+  received: number;
 }
 
 export class ConfluxScenario {
@@ -154,7 +174,8 @@ export class ConfluxScenario {
     client.ux = world.prng.pick([0, 1, 3, 3]);
     const party = new Party(client);
     client.onOpen = (leg) => leg.link();
-    client.onLinked = () => {
+    client.onLinked = (leg) => {
+      party.exits.set(leg, this.exitSideOf(leg));
       // As C tor's client: no stream before all legs are linked.
       if (client.set.legs.length === client.legs.length) client.ready = true;
     };
@@ -167,7 +188,39 @@ export class ConfluxScenario {
         from: { host: Uint8Array.of(203, 0, 113, n), port: 50_000 },
       });
       this.peers.push(peer);
-      client.circuit(peer);
+      const leg = client.circuit(peer);
+      leg.onOver = () => this.onOver(client, leg);
+    }
+  }
+
+  /** As C tor's client: what a leg took along ends the set. */
+  private onOver({ set }: ExitClient, { leg, inFlight }: ExitLeg): void {
+    if (leg !== null && set.leave(leg, inFlight)) set.close(DestroyReason.FINISHED);
+  }
+
+  /** Find the exit's side of a leg that was just linked. */
+  private exitSideOf(of: ExitLeg): ExitSide {
+    const { workers } = this.relay;
+    for (const { data, worker } of workers) {
+      const slot = data.channels.bySlot.findIndex((channel) => channel?.wire === of.peer.wire.other);
+      if (slot < 0) continue;
+      const { legs } = data.plane.conflux;
+      const circuit = legs.of(data.plane.table.find(slot, CIRC_ID) >> 1)!;
+      const { homes } = workers[circuit.home]!.data.plane.conflux;
+      const side = circuit.home === worker ? homes.localOf(circuit)! : homes.remoteOf(worker, circuit.token)!;
+      return { set: side.home.set, leg: side.leg!, sent: 0, received: 0 };
+    }
+    throw new Error('a leg that was linked is nowhere');
+  }
+
+  /** Note how far legs have come, as long as they are in their sets. */
+  private follow(): void {
+    for (const { exits } of this.parties) {
+      for (const side of exits.values()) {
+        if (!side.set.legs.includes(side.leg)) continue;
+        side.sent = side.leg.lastSeqSent;
+        side.received = side.leg.lastSeqRecv;
+      }
     }
   }
 
@@ -201,6 +254,7 @@ export class ConfluxScenario {
     }
     for (const one of this.stalled.splice(0)) one.stalled = false;
     this.comeToRest();
+    expectNoWaits(this.relay);
     this.judge();
     this.leave();
   }
@@ -218,7 +272,7 @@ export class ConfluxScenario {
   }
 
   /** A stream's client or its destination does something. */
-  private act({ client, excused }: Party, one: Exchange): void {
+  private act({ client, excused, lostLegs }: Party, one: Exchange): void {
     const { prng } = this.world;
     const { connection } = one;
     const most = this.holding ? 1 + prng.below(20_000) : 50_000;
@@ -228,7 +282,8 @@ export class ConfluxScenario {
       one.uploaded += up;
     }
     if (connection === null || connection.ended) return;
-    if (!connection.accepted && !connection.accept() && !excused) throw new Error(`${one.told} was given up`);
+    if (!connection.accepted && !connection.accept() && !excused && !lostLegs)
+      throw new Error(`${one.told} was given up`);
     if (this.holding && prng.below(8) === 0) connection.drain(prng.below(60_000));
     const down = Math.min(most, one.download - one.said);
     if (down <= 0 || connection.ended) return;
@@ -241,12 +296,16 @@ export class ConfluxScenario {
     world.step();
     world.nowMs += world.prng.pick([0.01, 0.05, 1]);
     this.claim();
+    this.follow();
     for (const { exchanges } of this.parties) for (const one of exchanges) one.check();
-    for (const worker of this.relay.workers) this.look(worker, i);
+    let touched = false;
+    for (const worker of this.relay.workers) if (this.look(worker, i)) touched = true;
+    if (touched) auditWaits(this.relay);
   }
 
-  private look(worker: SimWorker, i: number): void {
-    if (!worker.touched || !worker.alive) return;
+  /** Hold a worker's books against each other, if it did anything. Returns whether it did. */
+  private look(worker: SimWorker, i: number): boolean {
+    if (!worker.touched || !worker.alive) return false;
     worker.touched = false;
     if (i % AUDIT_EVERY === 0) audit(worker);
     else auditStep(worker);
@@ -256,6 +315,7 @@ export class ConfluxScenario {
       if (port !== null && port.jointCount > QUEUE_CELLS * legs + 4 * legs)
         throw new Error(`${port.jointCount} joint messages wait for a ring`);
     }
+    return true;
   }
 
   /** Learn which stream each new connection is for. */
@@ -277,17 +337,26 @@ export class ConfluxScenario {
     const { prng } = this.world;
     const party = prng.pick(this.parties);
     const leg: ExitLeg = prng.pick(party.client.legs);
-    switch (prng.below(8)) {
+    switch (prng.below(10)) {
       case 0:
         this.note('a leg ends');
-        party.excused = true;
+        party.lostLegs = true;
         if (leg.isOpen && !leg.isOver) leg.destroy();
         return;
       case 1:
         this.note('the link of a leg breaks');
-        party.excused = true;
+        party.lostLegs = true;
         leg.peer.wire.reset();
         return;
+      case 7:
+      case 8: {
+        const resting = party.client.legs.find(({ isOver, isAtRest }) => !isOver && isAtRest);
+        if (!party.client.ready || resting === undefined) return;
+        this.note('a leg ends that nothing is on its way on');
+        party.lostLegs = true;
+        resting.destroy();
+        return;
+      }
       case 2:
       case 3:
         this.note('a leg stops reading for a while');
@@ -344,8 +413,9 @@ export class ConfluxScenario {
 
   /** What nobody hurt is done; that the rest is over at both ends is looked at when all have left. */
   private judge(): void {
-    for (const { client, exchanges, excused, isOver } of this.parties) {
-      if (excused) continue;
+    for (const party of this.parties) {
+      const { client, exchanges, excused, isOver, lostLegs } = party;
+      if (excused || (lostLegs && (isOver || party.hasLost))) continue;
       const undone = exchanges.filter((one) => !one.isDone);
       if (isOver) throw new Error(`a set ended: ${client.legs.map(({ destroyed }) => destroyed)}`);
       if (undone.length > 0) throw new Error(`stuck: ${undone.map(({ told }) => told).join('; ')}`);

@@ -20,6 +20,8 @@ export class Peer implements WireEvents {
   readonly cells: TakenCell[] = [];
   /** Called for each cell instead of keeping it. */
   onCell: ((cell: TakenCell) => void) | null = null;
+  /** Called once when the connection is over. */
+  onOver: (() => void) | null = null;
   gone = false;
   helloSeen = false;
   private readonly queue: Uint8Array[] = [];
@@ -113,6 +115,7 @@ export class Peer implements WireEvents {
 
   onGone(): void {
     this.gone = true;
+    this.onOver?.();
   }
 
   /** Take the oldest cell kept; throws when there is none. */

@@ -15,6 +15,7 @@ import { Peer, type TakenCell } from './peer.ts';
 import { Quiet } from './quiet.ts';
 import { SimRelay, type SimWorker } from './relay.ts';
 import { byteAt, type SimStream, StreamClient } from './stream-client.ts';
+import { auditWaits, expectNoWaits } from './waits.ts';
 import { World } from './world.ts';
 
 const AUDIT_EVERY = 64;
@@ -105,6 +106,7 @@ export class StreamScenario {
       this.step(i);
     }
     this.comeToRest();
+    expectNoWaits(this.relay);
     for (const each of this.clients) {
       if (each.destroyed) throw new Error('a circuit was closed');
       for (const stream of each.streams.values()) {
@@ -120,14 +122,18 @@ export class StreamScenario {
     world.nowMs += world.prng.pick([0.01, 0.05, 1]);
     this.claim();
     this.checkDestinations();
-    for (const worker of this.relay.workers) this.look(worker, i);
+    let touched = false;
+    for (const worker of this.relay.workers) if (this.look(worker, i)) touched = true;
+    if (touched) auditWaits(this.relay);
   }
 
-  private look(worker: SimWorker, i: number): void {
-    if (!worker.touched) return;
+  /** Hold a worker's books against each other, if it did anything. Returns whether it did. */
+  private look(worker: SimWorker, i: number): boolean {
+    if (!worker.touched) return false;
     worker.touched = false;
     if (i % AUDIT_EVERY === 0) audit(worker);
     else auditStep(worker);
+    return true;
   }
 
   /** Learn which streams the new connections are for; each waits to be accepted, or is not. */

@@ -13,6 +13,7 @@ import {
   PAUSED_BY_BANDWIDTH,
   PAUSED_BY_RING,
 } from '../../src/channel/channel.ts';
+import { PREV } from '../../src/circuit/circuit-table.ts';
 import type { SimRelay, SimWorker } from './relay.ts';
 import type { WireEnd } from './wire.ts';
 
@@ -31,6 +32,7 @@ export function auditWaits(relay: SimRelay): void {
       if (channel !== null && channel.state === OPEN) auditChannel(worker, channel);
     }
     auditWorker(relay, worker);
+    auditLegs(relay, worker);
   }
 }
 
@@ -78,16 +80,43 @@ function auditWorker(relay: SimRelay, worker: SimWorker): void {
       isReady || !port.unpublished,
       () => `worker ${who} has put cells into a ring and shows them to nobody`,
     );
+    const other = relay.workers[port.worker]!;
+    // What is shown in the middle of a turn rings no bell before its end.
+    const willRing = other.isDue && other.data.plane.ports[who]?.unpublished === true;
     check(
-      isReady || !port.incoming.hasWork(),
+      isReady || willRing || !port.incoming.hasWork(),
       () => `worker ${who} sleeps over what worker ${port.worker} sent`,
     );
-    const other = relay.workers[port.worker]!;
     if (!port.congested || !other.alive) continue;
     check(
       isReady || other.isDue,
       () => `worker ${who} waits for a ring to ${port.worker}, and neither moves`,
     );
+  }
+}
+
+/**
+ * Legs of conflux sets that are elsewhere: one whose messages wait for the ring is not read, and a home that was told of
+ * no room is told when there is some.
+ */
+function auditLegs(relay: SimRelay, { data, worker }: SimWorker): void {
+  const { plane, edge } = data;
+  const { table, conflux } = plane;
+  for (let row = 0; row < table.capacity; row++) {
+    const leg = conflux.legs.of(row);
+    if (leg === null || !leg.isLinked || leg.home === worker) continue;
+    const channel = data.channels.bySlot[table.port[row * 2 + PREV]!]!;
+    check(
+      leg.waitingJoints === 0 || (channel.pausedBy & PAUSED_BY_RING) !== 0,
+      () => `${leg.waitingJoints} messages wait for a ring, and channel ${channel.slot} is read on`,
+    );
+    const home = relay.workers[leg.home]!;
+    // Before LINKED_ACK no home is told of room.
+    if (leg.rttUs === 0 || leg.isDirty || leg.limitTold !== leg.taken || !home.alive) continue;
+    const atHome = home.data.plane.conflux.homes.remoteOf(worker, leg.token);
+    const isBlocked = table.queueCells[row * 2 + PREV]! > plane.options.flow.cellqLow;
+    if (atHome === null || atHome.sent !== leg.taken || isBlocked) continue;
+    check(edge.endOf(row).flow.room <= 0, () => `row ${row} has room, and its home will not be told`);
   }
 }
 
