@@ -103,10 +103,10 @@ export class ExitLeg implements LegPort {
     return WINDOW - this.window >= INCREMENT;
   }
 
-  /** All that it sent is acknowledged, and nothing is on its way. */
+  /** Nothing is on its way over its link. */
   get isAtRest(): boolean {
     const { wire, queuedBytes } = this.peer;
-    return this.window === WINDOW && queuedBytes + wire.outgoingBytes + wire.other.outgoingBytes === 0;
+    return queuedBytes + wire.outgoingBytes + wire.other.outgoingBytes === 0;
   }
 
   /** Ask to join the client's set. */

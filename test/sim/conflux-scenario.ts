@@ -26,6 +26,7 @@ import { World } from './world.ts';
 
 const AUDIT_EVERY = 64;
 const STEPS = 3000;
+const EARLY_STEPS = 250;
 const REST_STEPS = 600_000;
 /** Legs of a set; the most that a set of a C tor client has is two. */
 const LEGS_MOST = 4;
@@ -244,11 +245,13 @@ export class ConfluxScenario {
   private play(): void {
     const { prng } = this.world;
     const mischiefs = prng.below(6);
+    // While legs are being linked, too.
+    const early = prng.below(4) === 0 ? EARLY_STEPS : 0;
     for (let i = 0; i < STEPS; i++) {
       const party = prng.pick(this.parties);
       if (party.client.ready && !party.isOver && prng.below(60) === 0) this.begin(party);
       if (party.exchanges.length > 0 && prng.below(2) === 0) this.act(party, prng.pick(party.exchanges));
-      if (prng.below(STEPS) < mischiefs) this.mischief();
+      if (prng.below(i < early ? EARLY_STEPS : STEPS) < mischiefs) this.mischief();
       if (this.stalled.length > 0 && prng.below(300) === 0) this.stalled.pop()!.stalled = false;
       this.step(i);
     }
@@ -350,11 +353,11 @@ export class ConfluxScenario {
         return;
       case 7:
       case 8: {
-        const resting = party.client.legs.find(({ isOver, isAtRest }) => !isOver && isAtRest);
-        if (!party.client.ready || resting === undefined) return;
+        const resting = party.client.legs.filter(({ isOver, isAtRest }) => !isOver && isAtRest);
+        if (!party.client.ready || resting.length === 0) return;
         this.note('a leg ends that nothing is on its way on');
         party.lostLegs = true;
-        resting.destroy();
+        prng.pick(resting).destroy();
         return;
       }
       case 2:
