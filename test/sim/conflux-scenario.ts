@@ -126,6 +126,7 @@ class Party {
 
 /** A leg at the exit, and the last numbers that were sent and came there. */
 interface ExitSide {
+  readonly home: SimWorker;
   readonly set: ConfluxSet;
   readonly leg: SetLeg;
   sent: number;
@@ -176,7 +177,8 @@ export class ConfluxScenario {
     const party = new Party(client);
     client.onOpen = (leg) => leg.link();
     client.onLinked = (leg) => {
-      party.exits.set(leg, this.exitSideOf(leg));
+      const side = this.exitSideOf(leg);
+      if (side !== null) party.exits.set(leg, side);
       // As C tor's client: no stream before all legs are linked.
       if (client.set.legs.length === client.legs.length) client.ready = true;
     };
@@ -199,19 +201,21 @@ export class ConfluxScenario {
     if (leg !== null && set.leave(leg, inFlight)) set.close(DestroyReason.FINISHED);
   }
 
-  /** Find the exit's side of a leg that was just linked. */
-  private exitSideOf(of: ExitLeg): ExitSide {
+  /** Find the exit's side of a leg whose LINKED came; null when it has ended meanwhile. */
+  private exitSideOf(of: ExitLeg): ExitSide | null {
     const { workers } = this.relay;
     for (const { data, worker } of workers) {
       const slot = data.channels.bySlot.findIndex((channel) => channel?.wire === of.peer.wire.other);
       if (slot < 0) continue;
       const { legs } = data.plane.conflux;
-      const circuit = legs.of(data.plane.table.find(slot, CIRC_ID) >> 1)!;
-      const { homes } = workers[circuit.home]!.data.plane.conflux;
-      const side = circuit.home === worker ? homes.localOf(circuit)! : homes.remoteOf(worker, circuit.token)!;
-      return { set: side.home.set, leg: side.leg!, sent: 0, received: 0 };
+      const circuit = legs.of(data.plane.table.find(slot, CIRC_ID) >> 1);
+      if (circuit === null) return null;
+      const home = workers[circuit.home]!;
+      const { homes } = home.data.plane.conflux;
+      const side = circuit.home === worker ? homes.localOf(circuit) : homes.remoteOf(worker, circuit.token);
+      return side === null ? null : { home, set: side.home.set, leg: side.leg!, sent: 0, received: 0 };
     }
-    throw new Error('a leg that was linked is nowhere');
+    return null;
   }
 
   /** Note how far legs have come, as long as they are in their sets. */
@@ -414,9 +418,14 @@ export class ConfluxScenario {
     }
   }
 
-  /** What nobody hurt is done; that the rest is over at both ends is looked at when all have left. */
+  /** What nobody hurt is done, and what is over is over at both ends. */
   private judge(): void {
     for (const party of this.parties) {
+      for (const [{ isOver }, { home, set, leg }] of party.exits) {
+        if (!home.alive) continue;
+        if (set.closed && !isOver) throw new Error('a leg was not told that its set has ended');
+        if (isOver && set.legs.includes(leg)) throw new Error('a set was not told that its leg has ended');
+      }
       const { client, exchanges, excused, isOver, lostLegs } = party;
       if (excused || (lostLegs && (isOver || party.hasLost))) continue;
       const undone = exchanges.filter((one) => !one.isDone);
