@@ -29,10 +29,15 @@ const ALONE: ReadonlySet<string> = new Set([
 /** What takes longest begins first: else it would run on when all others are done. */
 const LONGEST: readonly string[] = [
   'net/kill-nine',
-  'net/directory-guard',
+  'net/exit',
+  'net/testnet',
+  'net/middle',
+  'net/origin',
   'net/directory-cache-fetch',
+  'net/directory-guard',
   'sim/streams',
   'sim/sim',
+  'sim/conflux',
 ];
 /** These take all the computing that there is. */
 const HUNGRY: ReadonlySet<string> = new Set(['net/kill-nine']);
