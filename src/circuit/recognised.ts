@@ -19,7 +19,7 @@ import { closeCircuit } from './close.ts';
 import { onExtend2, onTruncate } from './extend.ts';
 import type { CircuitPlane } from './plane.ts';
 
-/** Take a recognised message; `at` is the offset of its 509-byte relay body. */
+/** Take a recognised message; `at` is the offset of its 509-byte relay body. The bytes are lent for the call. */
 export function onRecognised(
   plane: CircuitPlane,
   row: number,
@@ -35,8 +35,8 @@ export function onRecognised(
       plane.edge.onData(row, relayStreamId(bytes, at), bytes, at + DATA_AT, length);
       return;
     }
-    // What a cipher gives is a Buffer, whose `slice` would copy nothing.
-    const body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, BODY_BYTES);
+    // A copy, for whoever keeps it. What a cipher gives is a Buffer, whose own `slice` would copy nothing.
+    const body = new Uint8Array(bytes.buffer, bytes.byteOffset + at, BODY_BYTES).slice();
     dispatch(plane, row, early, body, body.subarray(DATA_AT, DATA_AT + length));
   } catch (error) {
     let reason: number;

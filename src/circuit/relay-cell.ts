@@ -8,6 +8,7 @@
  * cell; listing them too puts a circuit's cells behind each other in the ring. Errors close the circuit and nothing else.
  * @source tor-spec "Routing relay cells"
  */
+import { giveBack } from '../bytes/chunk.ts';
 import { BODY_AT, BODY_BYTES, copyBody, getCommand, joinCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { DestroyReason } from '../cell/reason.ts';
@@ -62,9 +63,13 @@ export class RelayCells implements BatchServer {
   serveBodies(leg: number, first: number, bytes: Uint8Array, at: number, count: number): boolean {
     const { plane } = this;
     const layer = plane.table.layer[leg >> 1]!;
-    if ((leg & 1) === PREV)
-      return this.forward(leg >> 1, first, layer.decryptBodies(bytes, at, count), count);
-    return this.backward(leg >> 1, first, layer.encryptBodies(bytes, at, count), count);
+    const isForward = (leg & 1) === PREV;
+    const bodies = isForward ? layer.decryptBodies(bytes, at, count) : layer.encryptBodies(bytes, at, count);
+    const lives = isForward
+      ? this.forward(leg >> 1, first, bodies, count)
+      : this.backward(leg >> 1, first, bodies, count);
+    giveBack(bodies);
+    return lives;
   }
 
   /** From a channel for the ring, whose other worker does all else. Or of a circuit that begins here. */
@@ -138,6 +143,7 @@ export class RelayCells implements BatchServer {
       const bodies = table.layer[row]!.encryptBodies(bytes, at, count);
       plane.counters.add(Counter.cells_relayed, count);
       sendBodies(plane, row * 2 + PREV, bodies, 0, count);
+      giveBack(bodies);
     } else {
       const generation = table.generation[row]!;
       for (let i = 0; i < count && table.generation[row] === generation; i++) {

@@ -5,6 +5,7 @@
  * Made at the first message that needs it, so that circuits which only pass cells on never have one.
  * Who calls: `edge` and `stream-table`.
  */
+import { giveBack } from '../bytes/chunk.ts';
 import { BODY_BYTES } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
 import { RelayCommand, relayCommand } from '../cell/relay-message.ts';
@@ -125,6 +126,7 @@ export class CircuitEnd implements Carrier, Asker {
     for (let i = 0; i < count; i++) {
       if (!sendBody(plane, leg, Command.RELAY, sealed, i * BODY_BYTES)) return false;
     }
+    giveBack(sealed);
     plane.counters.add(Counter.stream_cells_sent, data);
     return true;
   }

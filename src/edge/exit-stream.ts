@@ -9,6 +9,7 @@
  * `pausedBy` is not 0.
  */
 import { isInternalIp } from '../bytes/address.ts';
+import { giveBack } from '../bytes/chunk.ts';
 import { EndReason } from '../cell/reason.ts';
 import { endReasonOf } from './end-reason.ts';
 import type { ExitPlane } from './exit-plane.ts';
@@ -26,8 +27,6 @@ const INCOMING_LOW = 16_384;
 const CHUNKS_LOW = 64;
 /** What a chunk costs beside its bytes: a destination may send them one by one. */
 const CHUNK_OVERHEAD = 256;
-/** A chunk so large is worth freeing by hand. */
-const FREED_AT_ONCE = 32_768;
 /** How long the destination of a stream that is gone may take nothing. */
 export const LINGER_MS = 15_000;
 
@@ -229,8 +228,7 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
   private free(chunk: Uint8Array): void {
     this.chunkBytes -= chunk.length + CHUNK_OVERHEAD;
     this.plane.incomingBytes -= chunk.length + CHUNK_OVERHEAD;
-    // Large ones are freed at once, not when garbage is collected.
-    if (chunk.length >= FREED_AT_ONCE) (chunk.buffer as ArrayBuffer).transfer(0);
+    giveBack(chunk);
   }
 
   private setPaused(reason: number, paused: boolean): void {

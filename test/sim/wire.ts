@@ -27,6 +27,9 @@ export interface Faults {
   readonly idleDrains: number;
 }
 
+/** Stands where bytes were that are no longer anyone's. */
+const OVERWRITTEN = 0xa5;
+
 export const GOOD: Faults = {
   capacityBytes: 1 << 20,
   chunkBytes: 1 << 19,
@@ -186,6 +189,8 @@ export class WireEnd implements Wire {
     }
     other.outgoingBytes -= length;
     this.events!.onData(chunk);
+    // It was lent for the call: whoever kept it finds it overwritten, if not given back.
+    if (chunk.length > 0) chunk.fill(OVERWRITTEN);
   }
 
   drain(): void {
