@@ -31,6 +31,8 @@ export class CircuitEnd implements Carrier, Asker {
   streams: StreamSet;
   streamTokens: number;
   streamTokensMs: number;
+  /** DATA came in this turn that the link is to be told of. */
+  owesAck = false;
   /** The queue to the client was above its mark and is not down to the low one yet. */
   private queueBlocked = false;
   private readonly plane: CircuitPlane;
@@ -63,11 +65,15 @@ export class CircuitEnd implements Carrier, Asker {
   }
 
   /**
-   * Tell the client's side at once that a SENDME came. There are no more cells to send along while all windows are full,
-   * and a C tor before us holds the next SENDMEs back until it knows.
+   * Tell the client's side at once that SENDMEs or DATA came. Often there are no cells to send along, as while all
+   * windows are full, and a C tor before us holds what comes next back until it knows.
    */
   acknowledgeLink(): void {
-    this.channel.wire?.acknowledge();
+    this.owesAck = false;
+    const { table, channels } = this.plane;
+    if (table.isLive(this.row, this.generation)) {
+      channels.bySlot[table.port[this.row * 2 + PREV]!]?.wire?.acknowledge();
+    }
   }
 
   /** A SENDME or more of DATA is not acknowledged. */

@@ -50,6 +50,8 @@ export class StreamEdge implements Edge, StreamMemory {
   readonly desk: ExitDesk;
   private readonly conflux: ConfluxEdge;
   private readonly ends: (CircuitEnd | null)[] = [];
+  /** Those that DATA came for in this turn. */
+  private readonly owing: CircuitEnd[] = [];
 
   constructor(plane: CircuitPlane, makeDesk: (table: StreamTable) => ExitDesk) {
     this.plane = plane;
@@ -75,6 +77,10 @@ export class StreamEdge implements Edge, StreamMemory {
 
   onData(row: number, streamId: number, bytes: Uint8Array, at: number, length: number): void {
     const end = this.endOf(row);
+    if (!end.owesAck) {
+      end.owesAck = true;
+      this.owing.push(end);
+    }
     if (end.flow.onDelivered() && !end.sendSendme()) return;
     if (streamId === 0) {
       this.plane.counters.add(Counter.circuit_relay_zero_stream, 1);
@@ -237,6 +243,8 @@ export class StreamEdge implements Edge, StreamMemory {
 
   /** The part of a turn. Returns whether more is left for a turn right after. */
   work(): boolean {
+    for (const end of this.owing) end.acknowledgeLink();
+    this.owing.length = 0;
     this.desk.beginTurn();
     const left = this.table.work();
     this.desk.endTurn();

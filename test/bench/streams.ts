@@ -4,7 +4,9 @@
  *
  *   bun test/bench/streams.ts [--streams N] [--warm-up N] [--bound MB] [--workers N]
  *
- * Streams of the warm-up come before and do not count: meanwhile heap, buffers and compiled code find their size.
+ * Streams of the warm-up come before and do not count: meanwhile heap, buffers and compiled code find their size. Garbage
+ * that waits comes and goes: beside the medians of quarters stand their lowest values, under which nothing is garbage,
+ * and the slope of a straight line through all samples.
  *
  * Exit status 1 when a bound does not hold. The relay is a child process; clients and destinations are this one.
  */
@@ -12,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { vitalsAfter, vitalsBefore } from './soak-run.ts';
 import { CHURNED_EXIT, StreamChurn } from './stream-churn.ts';
 import { startTarget, type Target } from './target.ts';
-import { readVitals, type Vitals } from './vitals.ts';
+import { readVitals, slope, type Vitals } from './vitals.ts';
 
 const { values } = parseArgs({
   options: {
@@ -73,7 +75,7 @@ function tellQuarter(quarter: number, samples: readonly Sample[]): number {
   const of = (pick: (vitals: Vitals) => number): number => median(some.map(({ vitals }) => pick(vitals)));
   const rss = of(({ rssBytes }) => rssBytes);
   process.stdout.write(
-    `quarter ${quarter + 1}: RSS ${mb(rss)} MB (${mb(of(({ anonBytes }) => anonBytes))} without the program's pages), ` +
+    `quarter ${quarter + 1}: RSS ${mb(rss)} MB, at least ${mb(Math.min(...some.map(({ vitals }) => vitals.rssBytes)))} (${mb(of(({ anonBytes }) => anonBytes))} without the program's pages), ` +
       `files ${of(({ files }) => files)}, streams ${of((vitals) => vitals.streams)}, ` +
       `circuits ${of(({ circuits }) => circuits)}, timers ${of(({ timers }) => timers)} (medians of ${some.length})\n`,
   );
@@ -95,10 +97,12 @@ async function main(): Promise<number> {
     const rss = Array.from({ length: QUARTERS }, (_, quarter) => tellQuarter(quarter, samples));
     const { end, left } = await vitalsAfter(target, idle);
     const grown = (rss[QUARTERS - 1]! - rss[0]!) / 1e6;
+    const rise = slope(samples.map(({ share, vitals }) => ({ x: share, y: vitals.rssBytes })));
     process.stdout.write(
       `${churn.done} streams, ${churn.accepted} connections, ${seconds.toFixed(0)} s, ${cpuSec.toFixed(1)} CPU s\n` +
         `RSS ${mb(idle.rssBytes)} MB idle before, ${mb(end.rssBytes)} MB after; ` +
-        `last quarter over first: ${grown.toFixed(1)} MB (bound ${values.bound})\n` +
+        `last quarter over first: ${grown.toFixed(1)} MB (bound ${values.bound}); ` +
+        `a straight line rises by ${mb(rise)} MB over all streams\n` +
         `before -> after: files ${idle.files} -> ${end.files}, streams ${idle.streams} -> ${end.streams}, ` +
         `circuits ${idle.circuits} -> ${end.circuits}, timers ${idle.timers} -> ${end.timers}\n`,
     );

@@ -1,5 +1,6 @@
 /** What a circuit's own queue has to do with its streams. */
 import { expect, test } from 'bun:test';
+import { DestroyReason } from '../../src/cell/reason.ts';
 import { RELAY_DATA_MAX, RelayCommand } from '../../src/cell/relay-message.ts';
 import { encodeSendme } from '../../src/cell/sendme.ts';
 import { PREV } from '../../src/circuit/circuit-table.ts';
@@ -90,16 +91,27 @@ test('a queue above its mark tells congestion control', () => {
   expect(end.flow.vegas).toMatchObject({ blocked: true, inSlowStart: false });
 });
 
-test('each SENDME is acknowledged to the link at once, and nothing else is', () => {
+test('each SENDME is acknowledged to the link at once, DATA once a turn, and nothing else is', () => {
   const rig = new ExitRig({ cc: false });
   const connection = rig.stream(9);
   const wire = rig.prev.wire.other;
-  connection.say(filled(100 * RELAY_DATA_MAX, 1));
-  rig.say(RelayCommand.DATA, 9, filled(RELAY_DATA_MAX, 1));
-  rig.heardAll();
+  // A hundred cells: some leave room for random bytes.
+  connection.say(filled(99 * RELAY_DATA_MAX + 100, 1));
+  rig.settle();
+  expect(rig.heardAll().length).toBe(100);
   expect(wire.acknowledged).toBe(0);
   rig.say(RelayCommand.SENDME, 9);
   expect(wire.acknowledged).toBe(1);
   rig.sendme();
   expect(wire.acknowledged).toBe(2);
+  for (let cell = 0; cell < 20; cell++) rig.circuit.say(RelayCommand.DATA, 9, filled(RELAY_DATA_MAX, 1));
+  rig.settle();
+  expect(wire.acknowledged).toBe(3);
+  // A circuit that ends in the same turn is owed nothing any more.
+  rig.circuit.say(RelayCommand.DATA, 9, filled(RELAY_DATA_MAX, 1));
+  rig.circuit.say(RelayCommand.SENDME, 9);
+  rig.circuit.say(RelayCommand.SENDME, 9);
+  rig.settle();
+  rig.expectDestroyed(DestroyReason.PROTOCOL);
+  expect(wire.acknowledged).toBe(5);
 });
