@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import { encodeConfluxSwitch } from '../../src/cell/conflux.ts';
 import { DestroyReason, EndReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
-import { WAITING_BYTES } from '../../src/circuit/conflux.ts';
+import { type LegPort, WAITING_BYTES } from '../../src/circuit/conflux.ts';
 import { Malformed } from '../../src/fault.ts';
 import { Memory } from '../../src/shm/memory-ledger.ts';
 import { type ConfluxClient, ConfluxRig } from './conflux-rig.ts';
@@ -75,6 +75,52 @@ describe('what closes a set', () => {
     expect(rig.edges[0]!.closedSets[0]!.came.map(({ streamId }) => streamId)).toEqual([1, 9]);
     rig.expectNothing();
   });
+});
+
+test.each([
+  [0, false],
+  [1, true],
+])(
+  'a leg elsewhere that ends with %d messages of the home still on their way there: the set ends: %p',
+  (lost, ends) => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    client.join(0);
+    client.join(1);
+    const { homes } = rig.plane(0).conflux;
+    const { set } = [...homes.sets][0]!;
+    const [local, remote] = set.legs;
+    // Over the other worker's leg first, then over ours.
+    for (const [here, there] of [
+      [2, 1],
+      [1, 2],
+    ] as const) {
+      [local!.rttUs, remote!.rttUs] = [here, there];
+      rig.download(0, 3);
+    }
+    const { token, sent } = remote!.port as LegPort & { readonly token: number; readonly sent: number };
+    expect(sent).toBe(3);
+    homes.onGone(1, token, false, sent - lost);
+    expect(set.closed).toBe(ends);
+    expect(rig.count('conflux_sets_torn')).toBe(ends ? 1 : 0);
+  },
+);
+
+test('a leg elsewhere that ends before its home has answered is in no set', () => {
+  const rig = new ConfluxRig();
+  const client = rig.client(0);
+  client.join(0);
+  const second = client.open(1);
+  const home = rig.relay.workers[0]!;
+  home.stalled = true;
+  second.link();
+  rig.settle();
+  rig.closeAt(second, DestroyReason.FINISHED);
+  home.stalled = false;
+  rig.settle();
+  const { homes } = rig.plane(0).conflux;
+  expect(rig.count('conflux_legs_linked')).toBe(1);
+  expect([homes.remoteCount, [...homes.sets][0]!.set.legs.length]).toEqual([0, 1]);
 });
 
 describe('memory', () => {
