@@ -2,7 +2,9 @@
  * The parts of one worker's data plane, put together: links, circuits, rings, and the phases of a turn.
  *
  * Nothing here knows sockets, threads or clocks: `worker/loop` drives it from the event loop, the simulator from a
- * virtual clock over wires in memory. A turn is `work`, `flush`, `publishRings`, in this order; nothing in it waits.
+ * virtual clock over wires in memory. A turn is `work`, a flush, `publishRings`, `workOnHandshakes`, in this order;
+ * nothing in it waits. Handshakes come last, when what the turn relayed has left: their answers are flushed with the next
+ * turn's cells, or at once when no more wait.
  */
 
 import { isInternalIp } from '../bytes/address.ts';
@@ -57,16 +59,10 @@ import { Counter, type Scoreboard } from '../shm/scoreboard.ts';
 import type { ShelfBlock } from '../shm/shelf.ts';
 import { TimerWheel } from '../time/timer-wheel.ts';
 import { CellDispatch } from './cells.ts';
+import { HandshakeSlices } from './handshake-slices.ts';
 
 /** Slots taken from one ring in one turn: bounded, so that no peer worker starves the sockets. */
 const RING_SLOTS_PER_TURN = 1024;
-/**
- * Handshakes get half of the time that the turn took for everything else, within these bounds: while many wait, cells
- * that come wait for a few of them only, and two thirds of the thread stay for relaying.
- */
-const ONION_SHARE = 0.5;
-const ONION_LEAST_MS = 1;
-const ONION_MOST_MS = 2;
 const TIMER_TICK_MS = 100;
 const SWEEP_MS = 1000;
 const CIRCUITS_FIRST = 256;
@@ -134,6 +130,7 @@ export class DataPlane {
   private readonly config: DataPlaneConfig;
   private readonly padding: LinkPadding;
   private readonly upkeep: Upkeep;
+  private readonly slices = new HandshakeSlices();
   private nextSweepMs = 0;
 
   constructor(config: DataPlaneConfig) {
@@ -304,19 +301,15 @@ export class DataPlane {
   }
 
   /**
-   * The work of a turn: rings in, handshakes, timers, rings out. What it produced is staged and still to be flushed
-   * and published. Returns whether something is left for a turn right after this one.
+   * The work of a turn but for handshakes: rings in, timers, streams, rings out. What it produced is staged and still to
+   * be flushed and published. Returns whether something is left for a turn right after this one.
    */
   work(): boolean {
     const { plane } = this;
-    const { clock } = this.config;
-    const startedMs = plane.nowMs;
-    plane.nowMs = clock();
+    plane.nowMs = this.config.clock();
     plane.ewma.advance(plane.table, plane.nowMs, plane.options.circuitPriorityHalfLifeMs);
     const ringsLeft = this.takeRings();
-    const onionsLeft = workOnOnions(plane, onionBudgetMs(clock() - startedMs), clock);
-    const nowMs = clock();
-    plane.nowMs = nowMs;
+    const { nowMs } = plane;
     this.wheel.advance(nowMs);
     expireExtends(plane);
     this.origins.turn();
@@ -330,7 +323,28 @@ export class DataPlane {
     this.directory.turn();
     const streamsLeft = this.edge.work();
     const memoryLeft = plane.oom.turn(plane);
-    return ringsLeft || onionsLeft || streamsLeft || memoryLeft;
+    return ringsLeft || streamsLeft || memoryLeft;
+  }
+
+  /** Whether handshakes wait. */
+  get hasHandshakes(): boolean {
+    return this.plane.onionQueue.length > 0;
+  }
+
+  /**
+   * Work on handshakes for a slice of time; `turnMs` is when the turn began. Their answers are staged. Returns whether
+   * more wait.
+   */
+  workOnHandshakes(turnMs: number): boolean {
+    const { plane, slices } = this;
+    const { clock, counters, worker } = this.config;
+    const cells =
+      counters.of(worker, Counter.cells_relayed) + counters.of(worker, Counter.cells_ring_received);
+    const nowMs = clock();
+    slices.look(cells, nowMs);
+    const left = workOnOnions(plane, slices.budgetMs(nowMs - turnMs, nowMs), clock);
+    plane.nowMs = clock();
+    return left;
   }
 
   /** Tell the ledger what this worker holds: at the end of a turn. */
@@ -441,9 +455,4 @@ export class DataPlane {
     const channel = this.channels.bySlot[channelSlot] ?? null;
     if (channel !== null) this.padding.onUsed(channel, this.plane.nowMs);
   }
-}
-
-/** How long this turn may work on handshakes, after so many milliseconds of other work. */
-export function onionBudgetMs(turnMs: number): number {
-  return Math.min(ONION_MOST_MS, Math.max(ONION_LEAST_MS, turnMs * ONION_SHARE));
 }

@@ -2,7 +2,7 @@
  * One worker's event loop: when a turn of the data plane happens, and what wakes it.
  *
  * A turn begins with the first event (socket data, doorbell, timer) and ends once, by `setImmediate`: rings are
- * emptied, onion handshakes get their slice of time, timers run, dirty channels are flushed, rings are published.
+ * emptied, timers run, dirty channels are flushed, rings are published, onion handshakes get their slice of time.
  * Nothing in a turn waits. What is left over arms the next turn; else the doorbell is armed and the worker sleeps.
  */
 import { isLoopback } from '../bytes/address.ts';
@@ -198,12 +198,18 @@ export class Loop {
   }
 
   private onEndOfBatch(): void {
+    const turnMs = this.plane.nowMs;
     this.lookups.tick();
-    const left = this.data.work();
+    let left = this.data.work();
     this.flush();
     this.data.publishRings();
     this.listeners.nextTurn();
     this.dirListeners.nextTurn();
+    if (this.data.hasHandshakes) {
+      if (this.data.workOnHandshakes(turnMs)) left = true;
+      else this.flush();
+      this.data.publishRings();
+    }
     this.armed = false;
     this.armRefill();
     // A write may have ended a channel, whose circuits' DESTROYs are then staged on others.

@@ -257,10 +257,15 @@ export class SimWorker implements Actor {
     if (nowMs >= this.refillDueMs) this.refillDueMs = Number.POSITIVE_INFINITY;
     bell.asleep = false;
     this.armed = true;
-    const left = data.work();
+    let left = data.work();
     this.flush();
     data.publishRings();
     this.listeners.nextTurn();
+    if (data.hasHandshakes) {
+      if (data.workOnHandshakes(nowMs)) left = true;
+      else this.flush();
+      data.publishRings();
+    }
     this.armed = false;
     this.armRefill();
     if (left || (this.flushDueMs === Number.POSITIVE_INFINITY && data.scheduler.dirtyCount > 0))

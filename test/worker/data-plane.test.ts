@@ -2,13 +2,13 @@
 import { expect, test } from 'bun:test';
 import { Command } from '../../src/cell/command.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
-import { onionBudgetMs } from '../../src/worker/data-plane.ts';
 import { filled, ID, Rig } from '../circuit/rig.ts';
 import { OPTIONS } from '../sim/relay.ts';
 
 test('a turn without work leaves nothing, and says so', () => {
   const { data } = new Rig().relay.workers[0]!;
   expect(data.work()).toBe(false);
+  expect(data.hasHandshakes).toBe(false);
   expect(data.hasRingWork()).toBe(false);
   expect(data.scheduler.dirtyCount).toBe(0);
 });
@@ -28,7 +28,8 @@ test('handshakes past their time in one turn are left for the next', () => {
     );
     data.plane.table.alloc(1, 1, 0);
   }
-  expect(data.work()).toBe(true);
+  expect(data.work()).toBe(false);
+  expect(data.workOnHandshakes(1000)).toBe(true);
   expect(data.plane.onionQueue.length).toBeGreaterThan(0);
   expect(data.plane.onionQueue.length).toBeLessThan(5);
 });
@@ -51,10 +52,4 @@ test('bytes are counted in and out', () => {
   expect(rig.count('bytes_read') - read).toBe(5 * 514);
   expect(rig.count('bytes_written') - written).toBe(5 * 514);
   expect(rig.count('cells_read')).toBeGreaterThanOrEqual(6);
-});
-
-test('handshakes take a part of what a turn costs, so that cells wait for a few of them only', () => {
-  expect(onionBudgetMs(0)).toBe(1);
-  expect(onionBudgetMs(3)).toBe(1.5);
-  expect(onionBudgetMs(50)).toBe(2);
 });
