@@ -63,12 +63,13 @@ const SHOWN_IN_SUITE: Readonly<Record<Mode, readonly FigureName[]>> = {
   directory: ['cpuPerRequest', 'requestsPerSec', 'rss'],
 };
 
-/** Put rows into a report. `tor` is what `tor --version` says. */
+/** Put rows into a report. `tor` is what `tor --version` says; `isWhole` is false when a row that was asked for broke. */
 export function makeReport(
   rows: readonly RowResult[],
   tor: string | null,
   nowMs: number,
   memory?: MemoryResult,
+  isWhole = true,
 ): Report {
   return {
     format: FORMAT,
@@ -77,7 +78,7 @@ export function makeReport(
     versions: { onionrelay: `${VERSION} (${COMMIT})`, bun: Bun.version, tor },
     rows,
     ...(memory === undefined ? {} : { memory }),
-    held: rows.every(({ held }) => held) && memory?.held !== false,
+    held: isWhole && rows.every(({ held }) => held) && memory?.held !== false,
   };
 }
 

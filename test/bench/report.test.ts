@@ -137,6 +137,8 @@ describe('a report', () => {
   test('holds when all rows do', () => {
     expect(report.held).toBe(false);
     expect(makeReport([report.rows[0]!], null, 0).held).toBe(true);
+    // A row that broke has no result, and is no bound that holds.
+    expect(makeReport([report.rows[0]!], null, 0, undefined, false).held).toBe(false);
   });
 
   test('comes back from its JSON as it was', () => {
