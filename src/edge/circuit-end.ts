@@ -96,12 +96,10 @@ export class CircuitEnd implements Carrier, Asker {
     const { cellqHigh, cellqLow } = options.flow;
     const leg = this.row * 2 + PREV;
     const waiting = table.queueCells[leg]!;
-    if (this.queueBlocked) {
-      if (waiting > cellqLow) return 0;
-      this.queueBlocked = false;
-    }
-    if (waiting < cellqHigh) return cellqHigh - waiting;
+    if (this.queueBlocked && waiting <= cellqLow) this.queueBlocked = false;
+    if (!this.queueBlocked && waiting < cellqHigh) return cellqHigh - waiting;
     this.queueBlocked = true;
+    // Also when it was down already: a CONNECTED or END may have come to it before the streams had their turn.
     table.lowWatch[leg] = 1;
     return 0;
   }

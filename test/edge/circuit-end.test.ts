@@ -42,6 +42,29 @@ test('streams stop while their circuit’s queue is full, and go on when it is n
   expect(end.flow.room).toBe(1000 - cells);
 });
 
+test('streams go on, too, when the queue was nearly empty and filled a little before their turn', () => {
+  const rig = new ExitRig({ cc: false });
+  const connection = rig.stream(9);
+  const { table } = rig.plane;
+  const row = table.kind.findIndex((kind) => kind !== 0);
+  const end = rig.edge.endOf(row);
+  const channel = rig.plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
+  rig.prev.wire.stalled = true;
+  channel.congested = true;
+  connection.say(filled(480 * RELAY_DATA_MAX, 1));
+  rig.settle();
+  // As it is once the queue was down to its low mark, and messages that are no DATA came to it right then.
+  table.lowWatch[row * 2 + PREV] = 0;
+  expect([end.room(), table.lowWatch[row * 2 + PREV]]).toEqual([0, 1]);
+
+  rig.prev.wire.stalled = false;
+  channel.drain();
+  rig.settle();
+  let bytes = 0;
+  while (rig.prev.cells.length > 0) bytes += rig.heard().data.length;
+  expect(bytes).toBe(480 * RELAY_DATA_MAX);
+});
+
 test('a circuit that closes in the middle of sending ends its streams and nothing else', () => {
   const rig = new ExitRig({ cc: false, options: { circQueueCellsMax: 100 } });
   const connection = rig.stream(9);
