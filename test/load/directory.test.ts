@@ -46,8 +46,8 @@ async function load(kind: RelayKind, plan: DirectoryPlan) {
   }
 }
 
-async function isAnswered(kind: RelayKind): Promise<void> {
-  const { report, check } = await load(kind, PLAN);
+async function isAnswered(kind: RelayKind, plan = PLAN): Promise<void> {
+  const { report, check } = await load(kind, plan);
   expect(report).toMatchObject({ mode: 'directory', done: 1000 });
   expect(report.bytes).toBeGreaterThan(200_000);
   expect(blemish(check)).toBeNull();
@@ -56,6 +56,12 @@ async function isAnswered(kind: RelayKind): Promise<void> {
 }
 
 test('ours answers every request', () => isAnswered('ours'), DEADLINE_MS);
+
+test(
+  'more requests at once than a link’s buffer holds are asked and answered, too',
+  () => isAnswered('ours', { ...PLAN, connections: 1, streams: 600 }),
+  DEADLINE_MS,
+);
 
 describe.skipIf(!HAS_C_TOR)('C tor', () => {
   test('answers every request', () => isAnswered('tor'), DEADLINE_MS);
