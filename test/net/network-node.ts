@@ -1,6 +1,14 @@
 /** One process of a private network: its torrc, its keys, its start and its end. */
 
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Subprocess } from 'bun';
 import type { OwnMarks } from './c-tor-warnings.ts';
@@ -53,6 +61,20 @@ export function onionrelayCommand(): string[] {
   const binary = process.env['ONIONRELAY_BINARY'];
   if (binary !== undefined && binary !== '') return [resolve(ROOT, binary)];
   return [join(ROOT, 'node_modules/.bin/bun'), join(ROOT, 'src/main.ts')];
+}
+
+/** What the kernel says of a process: its state, what it waits for and who its threads are. */
+function processState(pid: number): string {
+  try {
+    const wanted = /^(?:Name|State|PPid|Threads|SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt):.*$/gm;
+    const lines = readFileSync(`/proc/${pid}/status`, 'utf8').match(wanted) ?? [];
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').replace(/^(\d+ \(.*\) \S).*\n/, '$1'),
+    );
+    return [...lines, ...threads].join(', ').replace(/\t/g, ' ');
+  } catch {
+    return `there is no process ${pid}`;
+  }
 }
 
 /** A process of the network, running or not. */
@@ -141,14 +163,26 @@ export class NetworkNode {
     const before = this.log().length;
     let match: RegExpMatchArray | null = null;
     this.#process?.kill('SIGUSR1');
-    await waitUntil(`counters of ${this.plan.name}`, STOP_DEADLINE_MS, () => {
-      match = this.log()
-        .slice(before)
-        .match(/(?:Counters: (.*)|All counters are 0)\.\n/);
-      return match !== null;
-    });
+    await waitUntil(
+      `counters of ${this.plan.name}`,
+      STOP_DEADLINE_MS,
+      () => {
+        match = this.log()
+          .slice(before)
+          .match(/(?:Counters: (.*)|All counters are 0)\.\n/);
+        return match !== null;
+      },
+      () => this.#condition(),
+    );
     const pairs = (match![1]?.split(', ') ?? []).map((pair) => pair.split(' ') as [string, string]);
     return new Map(pairs.map(([name, value]) => [name, Number(value)]));
+  }
+
+  /** What is known of the process, for messages about one that does not do what it should. */
+  #condition(): string {
+    const { pid, exitCode, signalCode } = this.#process ?? { pid: 0, exitCode: null, signalCode: null };
+    const ends = [`exit ${exitCode}, signal ${signalCode}`, processState(pid)];
+    return `\n${ends.join('; ')}\n${this.output().slice(-2000)}\n${this.log().slice(-2000)}`;
   }
 
   /** End the process as an operator would, and wait for it. @throws Error when it does not end */
@@ -164,7 +198,7 @@ export class NetworkNode {
       `end of ${this.plan.name}`,
       STOP_DEADLINE_MS,
       () => child.exitCode !== null || child.signalCode !== null,
-      () => `\n${this.output().slice(-2000)}\n${this.log().slice(-2000)}`,
+      () => this.#condition(),
     ).finally(() => clearTimeout(again));
     this.#process = null;
   }
