@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { planTests } from './run-plan.ts';
+import { mayRunAgain, planTests } from './run-plan.ts';
 
 const FILES = [...new Bun.Glob('**/*.test.ts').scanSync(import.meta.dir)];
 const plan = planTests(FILES);
@@ -32,4 +32,15 @@ test('a part of the files is planned as well', () => {
       .flat(2)[0]!
       .jobs.map(({ name }) => name),
   ).toEqual(['cell', 'test']);
+});
+
+test('only network tests that others ran beside are worth another run', () => {
+  const again = plan.flatMap((stage) =>
+    stage.flatMap((queue) => queue.jobs.filter((job) => mayRunAgain(job, stage))),
+  );
+  expect(again.every(({ name }) => name.startsWith('net/'))).toBe(true);
+  expect(again.map(({ name }) => name)).toContain('net/link');
+  expect(again.map(({ name }) => name)).not.toContain('net/fairness');
+  const alone = planTests([join('net', 'link.test.ts')])[0]!;
+  expect(mayRunAgain(alone[0]!.jobs[0]!, alone)).toBe(false);
 });

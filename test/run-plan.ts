@@ -42,7 +42,7 @@ const LONGEST: readonly string[] = [
 /** These take all the computing that there is. */
 const HUNGRY: ReadonlySet<string> = new Set(['net/kill-nine']);
 /** Private networks mostly wait, for votes and for timers. */
-const NET_LANES = 3;
+const NET_LANES = 2;
 const SIMULATOR_LANES = 2;
 const UNIT_NICENESS = 10;
 const SIMULATOR_NICENESS = 19;
@@ -63,6 +63,12 @@ export function planTests(files: readonly string[]): Stage[] {
   return stages
     .map((stage) => stage.filter(({ jobs }) => jobs.length > 0))
     .filter((stage) => stage.length > 0);
+}
+
+/** Whether a job of this stage that failed is worth a run alone: a network test that others ran beside. */
+export function mayRunAgain({ name }: Job, stage: Stage): boolean {
+  const beside = stage.reduce((sum, { jobs, lanes }) => sum + Math.min(lanes, jobs.length), 0);
+  return name.startsWith('net/') && beside > 1;
 }
 
 /** A process for each file of a folder. */

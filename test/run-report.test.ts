@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { isGood, printSum, readReport } from './run-report.ts';
+import { isGood, printAgain, printSum, readReport } from './run-report.ts';
 
 const GOOD = `bun test v1.4.5 (a7733435c)
 
@@ -84,4 +84,10 @@ test('the sum reads as one report', () => {
  15 expect() calls
 Ran 5 tests across 3 files. [61.23s]
 `);
+});
+
+test('files that ran again are named', () => {
+  expect(printAgain([])).toBe('');
+  expect(printAgain(['net/link'])).toContain('1 file failed beside others and ran again alone');
+  expect(printAgain(['net/link', 'net/exit'])).toEndWith(':\nnet/link\nnet/exit\n');
 });

@@ -72,6 +72,13 @@ function lost(name: string, output: string, code: number | string): Report {
   };
 }
 
+/** Print which files failed beside others and ran once more: how they ended then is in the sum. */
+export function printAgain(names: readonly string[]): string {
+  if (names.length === 0) return '';
+  const files = `${names.length} file${names.length === 1 ? '' : 's'}`;
+  return `\n${files} failed beside others and ran again alone; both runs are above:\n${names.join('\n')}\n`;
+}
+
 /** Print the sum of all reports as the runner itself ends: lists, counts, and how long it took. */
 export function printSum(reports: readonly Report[], seconds: number): string {
   const sum = (of: (report: Report) => number): number => reports.reduce((all, one) => all + of(one), 0);

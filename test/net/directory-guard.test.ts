@@ -225,21 +225,29 @@ describe.skipIf(!needsCTor('test/net/directory-guard'))('a directory cache among
     }
   });
 
-  /** Whether both caches hold the newest consensuses that there are, and the same documents. */
-  async function agree(): Promise<boolean> {
+  /** What keeps both caches from holding the newest consensuses that there are and the same documents; null: nothing. */
+  async function disagreement(): Promise<string | null> {
     for (const path of [CONSENSUS, `${CONSENSUS}-microdesc`]) {
       const [newest, theirs, ours] = await Promise.all(
         ['auth1', 'cache', 'ours'].map((name) => direct(name, path).catch(() => null)),
       );
-      if (theirs === null || ours === null || theirs!.body !== ours!.body || ours!.body === '') return false;
+      const bodies = [theirs?.body ?? '', ours?.body ?? ''];
       // An authority that is stopped has nothing newer any more.
-      if (newest !== null && newest!.body !== ours!.body) return false;
+      if (newest !== null) bodies.push(newest!.body);
+      if (bodies.includes('') || new Set(bodies).size > 1) {
+        const times = bodies.map((body) => body.match(/^valid-after (.*)$/m)?.[1] ?? 'none');
+        return `${path}: theirs, ours, the newest: ${times.join(', ')}`;
+      }
     }
     for (const path of SETS) {
       const [theirs, ours] = await Promise.all(['cache', 'ours'].map((name) => direct(name, path)));
-      if (JSON.stringify(documentsOf(theirs!.body)) !== JSON.stringify(documentsOf(ours!.body))) return false;
+      const [left, right] = [documentsOf(theirs!.body), documentsOf(ours!.body)];
+      if (JSON.stringify(left) === JSON.stringify(right)) continue;
+      const more = left.filter((one) => !right.includes(one));
+      const less = right.filter((one) => !left.includes(one));
+      return `${path}: only theirs has ${JSON.stringify(more)}, only ours ${JSON.stringify(less)}`;
     }
-    return true;
+    return null;
   }
 
   /**
@@ -248,15 +256,18 @@ describe.skipIf(!needsCTor('test/net/directory-guard'))('a directory cache among
    */
   async function freeze(): Promise<void> {
     const authorities = AUTHORITIES.map((name) => net.node(name));
-    await waitUntil('both caches to have the same', WAIT_MS, async () => {
-      if (!(await agree())) return false;
+    let differs: string | null = null;
+    const frozen = async (): Promise<boolean> => {
+      differs = await disagreement();
+      if (differs !== null) return false;
       await Promise.all(authorities.map((node) => node.kill()));
       // What was asked for is answered by then, or never.
       await Bun.sleep(1000);
-      if (await agree()) return true;
-      for (const node of authorities) node.start();
-      return false;
-    });
+      differs = await disagreement();
+      if (differs !== null) for (const node of authorities) node.start();
+      return differs === null;
+    };
+    await waitUntil('both caches to have the same', WAIT_MS, frozen, () => `${differs}`);
     await complete();
   }
 
@@ -397,7 +408,7 @@ describe.skipIf(!needsCTor('test/net/directory-guard'))('a directory cache among
         await freeze();
         const pair = await firstDifference();
         // A relay's own cache has its new descriptor at once, and nobody else without authorities.
-        if (pair !== null && !(await agree())) {
+        if (pair !== null && (await disagreement()) !== null) {
           for (const name of AUTHORITIES) net.node(name).start();
           continue;
         }

@@ -154,18 +154,30 @@ describe.skipIf(!needsCTor('test/net/middle'))('in a network of C tors', () => {
       for (let built = 0; built < SHORT_CIRCUITS; built += AT_ONCE) {
         await buildAndClose(Array.from({ length: AT_ONCE }, (_, at) => paths[(built + at) % paths.length]!));
       }
+      // Whose circuits there are, should one of ours not be rid of them.
+      const openCircuits = async (): Promise<string[]> => {
+        const theirs = net.nodes.filter(({ software }) => software === 'tor').map(({ plan }) => plan.name);
+        return await Promise.all(
+          theirs.map(async (name) => `${name}: ${await (await net.control(name)).getInfo('circuit-status')}`),
+        );
+      };
       let crossed = 0;
       for (const name of OURS) {
         let counters: ReadonlyMap<string, number> = new Map();
-        await waitUntil(`every circuit of ${name} closed`, WAIT_MS, async () => {
+        let open: string[] = [];
+        const closed = async (): Promise<boolean> => {
           await Bun.sleep(500);
           counters = await net.node(name).counters();
           if (counters.get('circuits_created') === counters.get('circuits_closed')) return true;
           // C tor, also among its own, keeps all but one of several DESTROYs back until it has another cell for
           // that link; so it gets some, one circuit at a time.
           for (const names of paths) await buildAndClose([names]);
+          open = await openCircuits();
           return false;
-        });
+        };
+        await waitUntil(`every circuit of ${name} closed`, WAIT_MS, closed, () =>
+          [`${JSON.stringify([...counters])}; circuits of the C tors:`, ...open].join('\n'),
+        );
         expect(counters.get('circuits_created')).toBeGreaterThanOrEqual(SHORT_CIRCUITS / 2);
         crossed += counters.get('leg_opened') ?? 0;
       }

@@ -22,6 +22,7 @@ const VOTING_INTERVAL_SEC = 20;
 const VOTE_PHASE_SEC = 4;
 const STOP_DEADLINE_MS = 60_000;
 const STOP_AGAIN_MS = 10_000;
+const STOP_HARD_MS = 30_000;
 
 export type Software = 'tor' | 'onionrelay';
 
@@ -194,12 +195,21 @@ export class NetworkNode {
     const again = setTimeout(() => {
       if (this.software === 'tor') child.kill('SIGINT');
     }, STOP_AGAIN_MS);
+    // One that makes consensus diffs right then may say that it exits and never do; its files are all written by then.
+    const hard = setTimeout(() => {
+      if (this.software !== 'tor' || !this.log().includes('Clean shutdown finished')) return;
+      console.warn(`${this.plan.name}, a C tor, does not end: ${this.#condition()}`);
+      child.kill('SIGKILL');
+    }, STOP_HARD_MS);
     await waitUntil(
       `end of ${this.plan.name}`,
       STOP_DEADLINE_MS,
       () => child.exitCode !== null || child.signalCode !== null,
       () => this.#condition(),
-    ).finally(() => clearTimeout(again));
+    ).finally(() => {
+      clearTimeout(again);
+      clearTimeout(hard);
+    });
     this.#process = null;
   }
 
