@@ -197,7 +197,8 @@ export class NetworkNode {
     }, STOP_AGAIN_MS);
     // One that makes consensus diffs right then may say that it exits and never do; its files are all written by then.
     const hard = setTimeout(() => {
-      if (this.software !== 'tor' || !this.log().includes('Clean shutdown finished')) return;
+      const said = this.log().slice(this.#starts.at(-1)!.from);
+      if (this.software !== 'tor' || !said.includes('Clean shutdown finished')) return;
       console.warn(`${this.plan.name}, a C tor, does not end: ${this.#condition()}`);
       child.kill('SIGKILL');
     }, STOP_HARD_MS);
