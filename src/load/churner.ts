@@ -1,6 +1,7 @@
 /**
  * Circuits created and destroyed, so many at a time: CREATE2, perhaps EXTEND2 to the sink, DESTROY. A refused one
- * counts like a built one and the next is begun, so that a relay which refuses is offered just as much.
+ * counts like a built one and the next is begun, so that a relay which refuses is offered just as much. So does one
+ * without an answer, after a while: a C tor that refuses many at once keeps DESTROYs back until it has other cells.
  */
 import { BODY_AT, BODY_BYTES, buildCell, CELL_BYTES, writeCell } from '../cell/cell.ts';
 import { Command } from '../cell/command.ts';
@@ -26,7 +27,10 @@ const ONIONSKINS = 64;
 /** Of one-hop circuits, one answer in so many is checked. */
 const VERIFY_EVERY = 16;
 const STALL_MS = 20_000;
-const STALL_CHECK_MS = 1_000;
+const WATCH_MS = 1_000;
+/** Longer than any relay keeps an onionskin waiting. */
+const ANSWER_MS = 10_000;
+const NO_ANSWER = 'no answer';
 
 export interface ChurnSetup {
   readonly relay: Hop;
@@ -72,6 +76,7 @@ interface Run {
 export class Churner implements LinkUser {
   readonly #setup: ChurnSetup;
   readonly #credentials: LinkCredentials;
+  readonly #answerNs: number;
   readonly #young = new Map<LoadLink, Map<number, Young>>();
   readonly links: LoadLink[] = [];
   readonly #onionskins: readonly Onionskin[];
@@ -82,9 +87,11 @@ export class Churner implements LinkUser {
   /** Links that ended unasked. */
   readonly losses: string[] = [];
 
-  constructor(setup: ChurnSetup, credentials: LinkCredentials) {
+  /** @param answerMs after which a handshake without an answer is given up */
+  constructor(setup: ChurnSetup, credentials: LinkCredentials, answerMs = ANSWER_MS) {
     this.#setup = setup;
     this.#credentials = credentials;
+    this.#answerNs = answerMs * 1e6;
     this.#onionskins = Array.from({ length: ONIONSKINS }, () => makeOnionskin(setup.handshake, setup.relay));
   }
 
@@ -133,13 +140,16 @@ export class Churner implements LinkUser {
     let seen = -1;
     let seenMs = performance.now();
     const watch = setInterval(() => {
-      if (run.done + run.refused !== seen) {
-        seen = run.done + run.refused;
+      const answered = run.done + run.refused - (run.reasons[NO_ANSWER] ?? 0);
+      if (answered !== seen) {
+        seen = answered;
         seenMs = performance.now();
       } else if (performance.now() - seenMs > STALL_MS) {
         run.reject(broken(`${run.underWay} handshakes got no answer`, this.#where));
+        return;
       }
-    }, STALL_CHECK_MS);
+      this.#giveUp(Bun.nanoseconds() - this.#answerNs);
+    }, WATCH_MS);
     try {
       for (let i = 0; i < inFlight; i++) this.#begin();
       await through;
@@ -277,12 +287,28 @@ export class Churner implements LinkUser {
   }
 
   #refuse(link: LoadLink, young: Young, reason: number, cell: string): void {
-    const run = this.#run!;
-    const name = `${cell}: ${destroyReasonName(reason)}`;
-    run.reasons[name] = (run.reasons[name] ?? 0) + 1;
-    run.refused++;
+    this.#count(`${cell}: ${destroyReasonName(reason)}`);
     if (cell !== 'DESTROY') link.send(buildCell(young.circId, Command.DESTROY, encodeDestroy(0)));
     this.#end(link, young);
+  }
+
+  #count(why: string): void {
+    const run = this.#run!;
+    run.reasons[why] = (run.reasons[why] ?? 0) + 1;
+    run.refused++;
+  }
+
+  /** Give up what was begun before then. */
+  #giveUp(beforeNs: number): void {
+    for (const [link, circuits] of this.#young) {
+      // In the order in which they were begun; those that are begun instead come last.
+      for (const young of circuits.values()) {
+        if (young.sinceNs >= beforeNs || this.#run === null) break;
+        this.#count(NO_ANSWER);
+        link.send(buildCell(young.circId, Command.DESTROY, encodeDestroy(0)));
+        this.#end(link, young);
+      }
+    }
   }
 
   #end(link: LoadLink, young: Young): void {
