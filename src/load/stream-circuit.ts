@@ -21,42 +21,8 @@ import { RECOGNISED } from '../crypto/layer/layer.ts';
 import { Malformed, Violation } from '../fault.ts';
 import type { HopKeys } from '../origin/hop-handshake.ts';
 import { OriginStream, type StreamCarrier, type StreamEvents } from '../origin/origin-stream.ts';
-import type { FlowParams } from '../shm/flow-params.ts';
+import { FLOW_DEFAULTS } from '../shm/flow-params.ts';
 import type { CellWriter } from './cell-writer.ts';
-
-/** The parameters of a client whose consensus says nothing, with congestion control as for circuits to exits. */
-export const CLIENT_FLOW: FlowParams = Object.freeze({
-  circuitWindow: 1000,
-  sendmeEmitVersion: 1,
-  sendmeAcceptVersion: 0,
-  vegas: Object.freeze({
-    cwndInit: 124,
-    cwndMin: 124,
-    cwndMax: 2 ** 31 - 1,
-    cwndInc: 1,
-    cwndIncRate: 31,
-    cwndIncPctSs: 100,
-    cwndFullGap: 4,
-    cwndFullMinPct: 25,
-    cwndFullPerCwnd: true,
-    ssMax: 5000,
-    ssCap: 600,
-    ewmaCwndPct: 50,
-    ewmaMax: 10,
-    ewmaSs: 2,
-    rttResetPct: 100,
-    alpha: 186,
-    beta: 248,
-    gamma: 186,
-    delta: 310,
-  }),
-  cellqHigh: 256,
-  cellqLow: 10,
-  xoffBytes: 244_000,
-  xonRateBytes: 244_000,
-  xonChangePct: 25,
-  xonEwmaCount: 2,
-});
 
 const EMPTY_BODY = new Uint8Array(BODY_BYTES);
 const STREAM_ID_MAX = 0xffff;
@@ -81,7 +47,7 @@ export class StreamCircuit implements StreamCarrier {
     this.#keys = keys;
     this.#writer = writer;
     this.#onBroken = onBroken;
-    this.#flow = new CircuitFlow(CLIENT_FLOW, keys.ccSendmeInc);
+    this.#flow = new CircuitFlow(FLOW_DEFAULTS, keys.ccSendmeInc);
     this.hasStreamWindows = keys.ccSendmeInc === 0;
   }
 

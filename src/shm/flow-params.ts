@@ -44,3 +44,37 @@ export interface FlowParams {
   readonly xonChangePct: number;
   readonly xonEwmaCount: number;
 }
+
+/** What holds where the consensus says nothing. */
+export const FLOW_DEFAULTS: FlowParams = Object.freeze({
+  circuitWindow: 1000,
+  sendmeEmitVersion: 1,
+  sendmeAcceptVersion: 0,
+  vegas: Object.freeze({
+    cwndInit: 124,
+    cwndMin: 124,
+    cwndMax: 2 ** 31 - 1,
+    cwndInc: 1,
+    cwndIncRate: 31,
+    cwndIncPctSs: 100,
+    cwndFullGap: 4,
+    cwndFullMinPct: 25,
+    cwndFullPerCwnd: true,
+    ssMax: 5000,
+    ssCap: 600,
+    ewmaCwndPct: 50,
+    ewmaMax: 10,
+    ewmaSs: 2,
+    rttResetPct: 100,
+    alpha: 186,
+    beta: 248,
+    gamma: 186,
+    delta: 310,
+  }),
+  cellqHigh: 256,
+  cellqLow: 10,
+  xoffBytes: 244_000,
+  xonRateBytes: 244_000,
+  xonChangePct: 25,
+  xonEwmaCount: 2,
+});

@@ -3,13 +3,12 @@ import { describe, expect, test } from 'bun:test';
 import { encodeSendme } from '../../src/cell/sendme.ts';
 import { CircuitFlow } from '../../src/circuit/flow.ts';
 import { Violation } from '../../src/fault.ts';
-import type { FlowParams } from '../../src/shm/flow-params.ts';
-import { FLOW_PARAMS } from '../shm/flow-params.ts';
+import { FLOW_DEFAULTS, type FlowParams } from '../../src/shm/flow-params.ts';
 
 const NOTHING = new Uint8Array(0);
 
 const make = (ccSendmeInc = 0, params: Partial<FlowParams> = {}): CircuitFlow =>
-  new CircuitFlow({ ...FLOW_PARAMS, ...params }, ccSendmeInc);
+  new CircuitFlow({ ...FLOW_DEFAULTS, ...params }, ccSendmeInc);
 
 /** The tag of the nth cell. */
 const tagOf = (cell: number): Uint8Array => new Uint8Array(20).fill(cell & 0xff).fill(cell >> 8, 0, 4);

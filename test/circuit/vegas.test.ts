@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { countEwma, Vegas } from '../../src/circuit/vegas.ts';
 import { Bug } from '../../src/fault.ts';
-import { FLOW_PARAMS } from '../shm/flow-params.ts';
+import { FLOW_DEFAULTS } from '../../src/shm/flow-params.ts';
 
 const INC = 31;
 
@@ -16,7 +16,7 @@ function rows(name: string): number[][] {
   return lines.map((line) => line.split(' ').slice(1).map(Number));
 }
 
-const make = (params = {}): Vegas => new Vegas({ ...FLOW_PARAMS.vegas, ...params }, INC);
+const make = (params = {}): Vegas => new Vegas({ ...FLOW_DEFAULTS.vegas, ...params }, INC);
 
 describe("C tor's cases", () => {
   test('a clock that stands still or jumps is noticed', () => {

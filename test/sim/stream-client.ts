@@ -14,8 +14,8 @@ import { CircuitFlow } from '../../src/circuit/flow.ts';
 import { generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { clientNtorV3, NTOR_V3_CIRCUIT, type NtorV3Client } from '../../src/crypto/handshake/ntor-v3.ts';
 import { TOR1_KEY_BYTES, Tor1ClientLayer } from '../../src/crypto/layer/tor1.ts';
+import { FLOW_DEFAULTS } from '../../src/shm/flow-params.ts';
 import type { Prng } from '../fuzz/prng.ts';
-import { FLOW_PARAMS } from '../shm/flow-params.ts';
 import { ClientCircuit } from './client.ts';
 import type { SimConnection } from './destinations.ts';
 import type { Peer, TakenCell } from './peer.ts';
@@ -93,7 +93,7 @@ export class StreamClient {
     this.prng = prng;
     this.nowMs = nowMs;
     this.circuit = new ClientCircuit(peer, circId);
-    this.flow = new CircuitFlow(FLOW_PARAMS, cc ? INC : 0);
+    this.flow = new CircuitFlow(FLOW_DEFAULTS, cc ? INC : 0);
     this.handshake = clientNtorV3({
       ed25519Id: relay.ed25519Id,
       onionKey: relay.onionKey.publicKey,
