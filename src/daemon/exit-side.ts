@@ -59,6 +59,30 @@ interface Composed {
   readonly rules: readonly AddressRule[];
 }
 
+/** What workers act on that let nobody out and have no nameserver to ask: C tor's defaults otherwise. */
+export const NO_EXIT: ExitParams = Object.freeze({
+  rules: REJECT_ALL,
+  ipv6Exit: false,
+  refuseUnknown: true,
+  allowReentry: false,
+  reevaluate: false,
+  bindIpv4: null,
+  bindIpv6: null,
+  dns: Object.freeze({
+    generation: 1,
+    nameservers: [],
+    search: [],
+    ndots: 1,
+    randomizeCase: true,
+    allowNonRfc953: false,
+    timeoutMs: 1000,
+    attempts: 2,
+    detectHijacking: false,
+    testNames: [],
+    hijackedHosts: [],
+  }),
+});
+
 const NOTHING_LEARNT: DnsReport = { generation: 0, hijackedHosts: [], useless: false };
 
 /** The exit side of the control plane. One per process. */

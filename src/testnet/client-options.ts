@@ -3,6 +3,7 @@
  */
 import { totalmem } from 'node:os';
 import { generateCurve25519 } from '../crypto/curve25519.ts';
+import { NO_EXIT } from '../daemon/exit-side.ts';
 import { workerOptions } from '../daemon/worker-options.ts';
 import { makeIdentity, makeTlsKey } from '../load/identity.ts';
 import { type ParamName, paramValue } from '../netdoc/consensus-params.ts';
@@ -13,7 +14,6 @@ import type { ClientStart } from '../shm/client-letter.ts';
 import { DnsCache } from '../shm/dns-cache.ts';
 import { Doorbell } from '../shm/doorbell.ts';
 import { DosTable } from '../shm/dos-table.ts';
-import type { ExitParams } from '../shm/exit-params.ts';
 import { MemoryLedger } from '../shm/memory-ledger.ts';
 import { RelayIndex } from '../shm/relay-index.ts';
 import { Roster } from '../shm/roster.ts';
@@ -24,30 +24,6 @@ import type { RelayOptions } from '../torrc/relay-options.ts';
 
 /** Links, and whatever else may be open. */
 const FILES = 4096;
-
-/** A client lets nobody out. */
-const NO_EXIT: ExitParams = {
-  rules: REJECT_ALL,
-  ipv6Exit: false,
-  refuseUnknown: true,
-  allowReentry: false,
-  reevaluate: false,
-  bindIpv4: null,
-  bindIpv6: null,
-  dns: {
-    generation: 1,
-    nameservers: [],
-    search: [],
-    ndots: 1,
-    randomizeCase: true,
-    allowNonRfc953: false,
-    timeoutMs: 1000,
-    attempts: 1,
-    detectHijacking: false,
-    testNames: [],
-    hijackedHosts: [],
-  },
-};
 
 /**
  * Make the first letter of a client's thread.

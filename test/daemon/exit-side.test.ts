@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseIp, printEndpoint } from '../../src/bytes/address.ts';
-import { ExitSide } from '../../src/daemon/exit-side.ts';
+import { ExitSide, NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { setLogSink } from '../../src/log.ts';
 import { NO_PARAMS, type ParamName, paramValue } from '../../src/netdoc/consensus-params.ts';
 import { printRule } from '../../src/netdoc/exit-policy.ts';
@@ -64,6 +64,13 @@ describe('the policy', () => {
     expect(rules(side)).toEqual(['reject *4:*', 'reject *6:*']);
     expect(side.published()).toEqual({ policy: ['reject *:*'], ipv6Policy: null });
     expect(said.filter((line) => line.includes('no exit, as by default'))).toHaveLength(1);
+  });
+
+  test('of a relay that is no exit is that of a client, which has no nameserver either', () => {
+    const { dns, ...rest } = params(exitSide().side);
+    expect({ ...rest, dns: NO_EXIT.dns }).toEqual(NO_EXIT);
+    const { generation, nameservers, testNames } = NO_EXIT.dns;
+    expect({ ...dns, generation, nameservers, testNames }).toEqual(NO_EXIT.dns);
   });
 
   test('says nothing of it when torrc decided', () => {

@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from 'bun:test';
 import { parseIp } from '../../src/bytes/address.ts';
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { defaultQueueMemory, queueMemory, workerOptions } from '../../src/daemon/worker-options.ts';
 import type { ParamName } from '../../src/netdoc/consensus-params.ts';
 import { parseTorrc } from '../../src/torrc/line.ts';
 import { buildOptions } from '../../src/torrc/validate.ts';
-import { EXIT_PARAMS } from '../shm/exit-params.ts';
 
 const MB = 2 ** 20;
 const GB = 2 ** 30;
@@ -22,7 +22,7 @@ function make(lines: string[], params: Partial<Record<ParamName, number>> = {}, 
     publishedHosts: [],
     authorityIds: [],
     ipv6Extends: true,
-    exit: EXIT_PARAMS,
+    exit: NO_EXIT,
     files,
     workers: 2,
     machineBytes: 4 * GB,

@@ -4,10 +4,10 @@ import { ConfluxUx } from '../../src/cell/conflux.ts';
 import { DestroyReason, EndReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { encodeBegin, encodeEnd } from '../../src/cell/stream-message.ts';
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import type { CounterName } from '../../src/shm/scoreboard.ts';
 import { filled, OUR_HOST } from '../circuit/rig.ts';
-import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { ExitClient, type ExitLeg } from '../sim/conflux-client.ts';
 import type { SimConnection } from '../sim/destinations.ts';
 import { Peer } from '../sim/peer.ts';
@@ -35,7 +35,7 @@ class Rig {
       host: OUR_HOST,
       workers,
       relayIndex: new RelayIndex(RelayIndex.create(listed)),
-      options: { exit: { ...EXIT_PARAMS, rules: ACCEPT_ALL } },
+      options: { exit: { ...NO_EXIT, rules: ACCEPT_ALL } },
     });
     this.client = new ExitClient(this.relay, filled(32, 5));
     this.world.settle();

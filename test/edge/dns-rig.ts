@@ -1,6 +1,7 @@
 /** Clients and resolvers of names for tests, and waiting for what they answer. */
 
 import { RandomPool } from '../../src/circuit/random-pool.ts';
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { CachingResolver } from '../../src/edge/caching-resolver.ts';
 import { DnsClient } from '../../src/edge/dns-client.ts';
 import type { DnsResult } from '../../src/edge/dns-query.ts';
@@ -10,17 +11,16 @@ import { DnsCache } from '../../src/shm/dns-cache.ts';
 import type { DnsParams, ExitParams } from '../../src/shm/exit-params.ts';
 import { MemoryLedger } from '../../src/shm/memory-ledger.ts';
 import { Scoreboard } from '../../src/shm/scoreboard.ts';
-import { DNS_PARAMS, EXIT_PARAMS } from '../shm/exit-params.ts';
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
 /** Ask these ports of loopback. */
 export function dnsParams(ports: readonly number[], more: Partial<DnsParams> = {}): DnsParams {
-  return { ...DNS_PARAMS, nameservers: ports.map((port) => ({ host: LOOPBACK, port })), ...more };
+  return { ...NO_EXIT.dns, nameservers: ports.map((port) => ({ host: LOOPBACK, port })), ...more };
 }
 
 export function exitParams(dns: DnsParams, more: Partial<ExitParams> = {}): ExitParams {
-  return { ...EXIT_PARAMS, dns, ...more };
+  return { ...NO_EXIT, dns, ...more };
 }
 
 /** What a worker's side of looking names up needs, with a clock that can be put forward. */

@@ -15,12 +15,12 @@ import type { CircuitPlane } from '../../src/circuit/plane.ts';
 import { generateCurve25519 } from '../../src/crypto/curve25519.ts';
 import { clientNtorV3, NTOR_V3_CIRCUIT } from '../../src/crypto/handshake/ntor-v3.ts';
 import { TOR1_KEY_BYTES, Tor1ClientLayer } from '../../src/crypto/layer/tor1.ts';
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import type { StreamEdge } from '../../src/edge/edge.ts';
 import type { WorkerOptions } from '../../src/shm/letter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import type { CounterName } from '../../src/shm/scoreboard.ts';
 import { filled, OUR_HOST } from '../circuit/rig.ts';
-import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { ClientCircuit, type Heard } from '../sim/client.ts';
 import type { Destinations, SimConnection } from '../sim/destinations.ts';
 import { Peer } from '../sim/peer.ts';
@@ -63,7 +63,7 @@ export class ExitRig {
     this.relay = new SimRelay(this.world, {
       host: OUR_HOST,
       relayIndex: new RelayIndex(RelayIndex.create(listed)),
-      options: { ...options, exit: { ...EXIT_PARAMS, rules: ACCEPT_ALL, ipv6Exit: true, ...exit } },
+      options: { ...options, exit: { ...NO_EXIT, rules: ACCEPT_ALL, ipv6Exit: true, ...exit } },
     });
     this.prev = Peer.connect(this.world, this.relay, {
       worker: 0,

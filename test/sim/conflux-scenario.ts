@@ -12,9 +12,9 @@ import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { encodeBegin } from '../../src/cell/stream-message.ts';
 import type { ConfluxSet, SetLeg } from '../../src/circuit/conflux.ts';
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { COUNTER_NAMES } from '../../src/shm/counter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
-import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { CIRC_ID, type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts';
 import type { SimConnection } from './destinations.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
@@ -163,7 +163,7 @@ export class ConfluxScenario {
       workers: 2 + draw.below(2),
       ringSlots: draw.pick([4, 8, 16, 128]),
       relayIndex: new RelayIndex(RelayIndex.create(listed)),
-      options: { circQueueCellsMax: QUEUE_CELLS, exit: { ...EXIT_PARAMS, rules: [], ipv6Exit: true } },
+      options: { circQueueCellsMax: QUEUE_CELLS, exit: { ...NO_EXIT, rules: [], ipv6Exit: true } },
     });
     const parties = 1 + draw.below(4);
     for (let i = 0; i < parties; i++) this.join(i, 1 + draw.below(LEGS_MOST));

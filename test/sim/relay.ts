@@ -7,6 +7,7 @@ import { REFILL_WAKE_MS } from '../../src/channel/token-bucket.ts';
 import type { CircuitKeys } from '../../src/circuit/plane.ts';
 import { RandomPool } from '../../src/circuit/random-pool.ts';
 import { type Curve25519KeyPair, generateCurve25519 } from '../../src/crypto/curve25519.ts';
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { AddressTable } from '../../src/shm/address-table.ts';
 import { Bandwidth } from '../../src/shm/bandwidth.ts';
 import { DosTable } from '../../src/shm/dos-table.ts';
@@ -23,7 +24,6 @@ import { emptyShelf } from '../../src/shm/shelf.ts';
 import { DataPlane } from '../../src/worker/data-plane.ts';
 import { Listeners } from '../../src/worker/listeners.ts';
 import { DOS_LIMITS } from '../shm/dos-limits.ts';
-import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import { Backlog } from './backlog.ts';
 import { Destinations } from './destinations.ts';
 import { SimBell, SimRing, spoilFreed } from './doubles.ts';
@@ -57,7 +57,7 @@ export const OPTIONS: WorkerOptions = {
   maxMemInQueues: 2 ** 33,
   ccSendmeInc: 31,
   flow: FLOW_DEFAULTS,
-  exit: EXIT_PARAMS,
+  exit: NO_EXIT,
   confluxEnabled: true,
   confluxLegsMax: 8,
   confluxHeldBytesMax: 2 ** 31 - 1,

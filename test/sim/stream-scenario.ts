@@ -6,9 +6,10 @@
  * the books of the worker after every step that touched it; and in the end, when nothing is held back any more, that
  * everything has arrived and nothing is left.
  */
+
+import { NO_EXIT } from '../../src/daemon/exit-side.ts';
 import { COUNTER_NAMES } from '../../src/shm/counter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
-import { EXIT_PARAMS } from '../shm/exit-params.ts';
 import type { SimConnection } from './destinations.ts';
 import { audit, auditStep, expectNothingLeft } from './ledger.ts';
 import { Peer, type TakenCell } from './peer.ts';
@@ -58,7 +59,7 @@ export class StreamScenario {
           { rsaId: PREV_ID, ipv4: { host: Uint8Array.of(203, 0, 113, 9), port: 1 }, ipv6: null },
         ]),
       ),
-      options: { circQueueCellsMax: 2500, exit: { ...EXIT_PARAMS, rules: [], ipv6Exit: true } },
+      options: { circQueueCellsMax: 2500, exit: { ...NO_EXIT, rules: [], ipv6Exit: true } },
     });
     const links = 1 + world.prng.below(2);
     for (let i = 0; i < links; i++) this.connect(i);
