@@ -101,7 +101,7 @@ export async function measureLoad(
       figures: figuresOf(plan, report, before, begin, end),
       report,
       check,
-      fault: blemish(check) ?? shortfall(plan, report),
+      fault: blemish(plan.mode, check) ?? shortfall(plan, report),
       before,
       begin,
       end,

@@ -97,7 +97,7 @@ export async function watchMemory(
       onTenth(tenth, readings[tenth]!);
     }
     for (const { load } of standing) {
-      const fault = blemish(await load.check());
+      const fault = blemish('churn', await load.check());
       if (fault !== null) faults.push(fault);
     }
   } finally {

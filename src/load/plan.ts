@@ -275,16 +275,20 @@ export type LoadReport =
 
 /** Whether everything arrived as it should. */
 export interface LoadCheck {
-  /** Circuits (idle: links; exit: streams) that should be there. */
+  /** Circuits (idle: links; exit: streams; directory: requests) that should be there. */
   readonly expected: number;
-  /** Circuits whose keystreams are in step both ways (idle: links that still answer; exit: open streams). */
+  /**
+   * Circuits whose keystreams are in step both ways (idle: links that still answer; exit: open streams; directory:
+   * requests that were answered).
+   */
   readonly inStep: number;
-  /** Cells (exit: bytes). */
+  /** Cells (exit: bytes; directory: answers). */
   readonly lost: number;
+  /** Cells (exit: pieces as they came; directory: answers) that are not what they should be. */
   readonly corrupt: number;
-  /** Cells compared byte by byte. */
+  /** Cells (directory: answers) compared byte by byte. */
   readonly sampled: number;
-  /** Why circuits were closed unasked. */
+  /** Why circuits, links or streams were closed unasked. */
   readonly closed: readonly string[];
 }
 
@@ -322,11 +326,46 @@ export interface LoadRun {
   close(): void;
 }
 
-/** What is wrong with a check, or null. */
-export function blemish(check: LoadCheck): string | null {
-  if (check.lost !== 0) return `${check.lost} cells lost`;
-  if (check.corrupt !== 0) return `${check.corrupt} cells changed`;
-  if (check.closed.length > 0) return `${check.closed.length} circuits closed (${check.closed[0]})`;
-  if (check.inStep !== check.expected) return `${check.expected - check.inStep} circuits out of step`;
+/** What a check counts, by its numbers' names. */
+interface Counted {
+  readonly lost: string;
+  readonly corrupt: string;
+  readonly closed: string;
+  /** Expected, but not in step. */
+  readonly amiss: string;
+}
+
+const CELLS: Counted = {
+  lost: 'cells lost',
+  corrupt: 'cells changed',
+  closed: 'circuits closed',
+  amiss: 'circuits out of step',
+};
+const COUNTED: Readonly<Record<LoadPlan['mode'], Counted>> = {
+  flood: CELLS,
+  latency: CELLS,
+  churn: CELLS,
+  idle: { ...CELLS, closed: 'links closed', amiss: 'links without an answer' },
+  exit: {
+    lost: 'bytes lost',
+    corrupt: 'pieces changed',
+    closed: 'streams closed',
+    amiss: 'streams not open',
+  },
+  directory: {
+    lost: 'answers lost',
+    corrupt: 'answers changed',
+    closed: 'streams closed',
+    amiss: 'requests not answered',
+  },
+};
+
+/** What is wrong with a check of a load of this mode, or null. */
+export function blemish(mode: LoadPlan['mode'], check: LoadCheck): string | null {
+  const { lost, corrupt, closed, amiss } = COUNTED[mode];
+  if (check.lost !== 0) return `${check.lost} ${lost}`;
+  if (check.corrupt !== 0) return `${check.corrupt} ${corrupt}`;
+  if (check.closed.length > 0) return `${check.closed.length} ${closed} (${check.closed[0]})`;
+  if (check.inStep !== check.expected) return `${check.expected - check.inStep} ${amiss}`;
   return null;
 }

@@ -106,7 +106,7 @@ async function keepsRate(wanted: number, ms = MEASURED_MS): Promise<boolean> {
 /** End the flood: every cell must arrive. */
 async function endWhole(): Promise<void> {
   await flood!.endBeside();
-  expect(blemish(await flood!.check())).toBeNull();
+  expect(blemish(FLOOD.mode, await flood!.check())).toBeNull();
   relay!.assertWell();
 }
 
