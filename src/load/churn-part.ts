@@ -4,9 +4,8 @@ import type { Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import { firstLinks } from './flood-part.ts';
 import type { ChurnPlan, LinkPlace, LoadCheck } from './plan.ts';
+import { metered } from './progress.ts';
 import { Tally } from './tally.ts';
-
-const PROGRESS_MS = 100;
 
 /** Client and sink of a churn. */
 export class ChurnPart {
@@ -57,17 +56,13 @@ export class ChurnPart {
     this.#sink.stop();
   }
 
-  async #churn(circuits: number | null, onProgress: (part: number) => void): Promise<ChurnCount> {
+  #churn(circuits: number | null, onProgress: (part: number) => void): Promise<ChurnCount> {
     const { inFlight } = this.#plan;
-    const meter = new SharedArrayBuffer(4);
-    const report = () => {
-      if (circuits !== null) onProgress(new Uint32Array(meter)[0]! / circuits);
-    };
-    const timer = setInterval(report, PROGRESS_MS);
-    try {
-      return await this.#client.call('churn', { circuits, inFlight, meter });
-    } finally {
-      clearInterval(timer);
-    }
+    return metered(
+      (meter) => this.#client.call('churn', { circuits, inFlight, meter }),
+      (done) => {
+        if (circuits !== null) onProgress(done / circuits);
+      },
+    );
   }
 }

@@ -11,9 +11,10 @@ import {
   NO_PLACES,
   type OpenPlaces,
 } from './plan.ts';
+import { metered, untilTrue } from './progress.ts';
 
-const PROGRESS_MS = 100;
-const STALL_MS = 20_000;
+/** How often the relay is asked whether it has all documents. */
+const POLL_MS = 100;
 
 /** The client of a directory. */
 export class DirectoryPart implements LoadMode {
@@ -36,11 +37,11 @@ export class DirectoryPart implements LoadMode {
 
   /** Wait until the relay has all documents, and warm up. */
   async prepare(): Promise<void> {
-    for (const sinceMs = performance.now(); !(await this.#client.call('readyFetcher', null)); ) {
-      if (performance.now() - sinceMs > STALL_MS)
-        throw broken('the relay does not have the documents', `port ${this.#relay.port}`);
-      await Bun.sleep(PROGRESS_MS);
-    }
+    await untilTrue(
+      () => this.#client.call('readyFetcher', null),
+      () => broken('the relay does not have the documents', `port ${this.#relay.port}`),
+      POLL_MS,
+    );
     if (this.#plan.warmUpTotal > 0) await this.#fetch(this.#plan.warmUpTotal, () => {});
   }
 
@@ -65,27 +66,11 @@ export class DirectoryPart implements LoadMode {
   }
 
   async #fetch(total: number, onProgress: (part: number) => void): Promise<FetchCount> {
-    const meter = new SharedArrayBuffer(4);
-    const seen = new Uint32Array(meter);
     this.#expected += total;
-    let before = 0;
-    let sinceMs = performance.now();
-    let stop: (fault: Error) => void = () => {};
-    const stalled = new Promise<never>((_, reject) => {
-      stop = reject;
-    });
-    const timer = setInterval(() => {
-      const now = seen[0]!;
-      if (now > before) sinceMs = performance.now();
-      else if (performance.now() - sinceMs > STALL_MS)
-        stop(broken(`${total - now} answers never came`, `port ${this.#relay.port}`));
-      before = now;
-      onProgress(now / total);
-    }, PROGRESS_MS);
-    try {
-      return await Promise.race([this.#client.call('fetch', { total, meter }), stalled]);
-    } finally {
-      clearInterval(timer);
-    }
+    return await metered(
+      (meter) => this.#client.call('fetch', { total, meter }),
+      (done) => onProgress(done / total),
+      (done) => broken(`${total - done} answers never came`, `port ${this.#relay.port}`),
+    );
   }
 }

@@ -1,4 +1,5 @@
 /** A load on an exit, driven: one thread for the client, one for the destination. */
+import type { OperatorError } from '../fault.ts';
 import { broken, type Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import {
@@ -10,10 +11,8 @@ import {
   NO_PLACES,
   type OpenPlaces,
 } from './plan.ts';
+import { untilArrived, untilTrue } from './progress.ts';
 import { StreamTally } from './stream-tally.ts';
-
-const STALL_MS = 20_000;
-const POLL_MS = 2;
 
 /** Client and destination of exit streams. */
 export class ExitPart implements LoadMode {
@@ -101,34 +100,24 @@ export class ExitPart implements LoadMode {
     if (direction !== 'forward') going.push(this.#server.call('pumpLines', { bytes: each }));
     if (direction !== 'backward') going.push(this.#client.call('pumpStreams', { bytes: each }));
     await Promise.all(going);
-    await this.#arrival(goal, (left) => hooks?.progress?.(1 - left / moved));
+    await untilArrived({
+      count: () => this.#tally.received,
+      goal: () => goal,
+      onProgress: (left) => hooks?.progress?.(1 - left / moved),
+      fault: (left) => this.#broken(left),
+    });
     const seconds = (performance.now() - startMs) / 1000;
     hooks?.end();
     return { mode: 'exit', bytes: moved, seconds, bytesPerSec: seconds === 0 ? 0 : moved / seconds };
   }
 
-  async #arrival(goal: number, onProgress: (left: number) => void): Promise<void> {
-    let seen = this.#tally.received;
-    let seenMs = performance.now();
-    while (seen < goal) {
-      await Bun.sleep(POLL_MS);
-      const now = this.#tally.received;
-      if (now > seen) {
-        seen = now;
-        seenMs = performance.now();
-        onProgress(goal - seen);
-      } else if (performance.now() - seenMs > STALL_MS) {
-        const { losses } = await this.#client.call('reportStreams', null);
-        const closed = losses.length === 0 ? 'nothing was closed' : losses.slice(0, 5).join(', ');
-        throw broken(`${goal - seen} bytes never arrived; ${closed}`, `port ${this.#relay.port}`);
-      }
-    }
+  async #until(condition: () => Promise<boolean>): Promise<void> {
+    await untilTrue(condition, () => broken('streams are missing', 'the destination'));
   }
 
-  async #until(condition: () => Promise<boolean>): Promise<void> {
-    for (const sinceMs = performance.now(); !(await condition()); ) {
-      if (performance.now() - sinceMs > STALL_MS) throw broken('streams are missing', 'the destination');
-      await Bun.sleep(POLL_MS);
-    }
+  async #broken(left: number): Promise<OperatorError> {
+    const { losses } = await this.#client.call('reportStreams', null);
+    const closed = losses.length === 0 ? 'nothing was closed' : losses.slice(0, 5).join(', ');
+    return broken(`${left} bytes never arrived; ${closed}`, `port ${this.#relay.port}`);
   }
 }

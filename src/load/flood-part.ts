@@ -1,13 +1,12 @@
 /** A flood, driven: one thread for the client, one for the sink. */
 import { CELL_BYTES } from '../cell/cell.ts';
+import type { OperatorError } from '../fault.ts';
 import { broken, type Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import type { FloodCourse } from './flood.ts';
 import type { FloodPlan, FloodReport, LoadCheck, LoadMode, MeasureHooks, OpenPlaces } from './plan.ts';
+import { untilArrived, untilTrue } from './progress.ts';
 import { sum, Tally } from './tally.ts';
-
-const STALL_MS = 20_000;
-const POLL_MS = 2;
 
 /** Choose the first of the links. */
 export function firstLinks(connections: number): number[] {
@@ -56,11 +55,10 @@ export class FloodPart implements LoadMode {
       dialers: route.dialers,
     });
     // A circuit that only made the relay dial must be gone before the sink sends on what it knows.
-    for (let sinceMs = performance.now(); (await this.#sink.call('known', null)) !== circuits; ) {
-      if (performance.now() - sinceMs > STALL_MS)
-        throw broken('circuits are missing at the sink', 'the load');
-      await Bun.sleep(POLL_MS);
-    }
+    await untilTrue(
+      async () => (await this.#sink.call('known', null)) === circuits,
+      () => broken('circuits are missing at the sink', 'the load'),
+    );
     if (warmUpBytes > 0) await this.#pump(warmUpBytes, null);
   }
 
@@ -86,7 +84,10 @@ export class FloodPart implements LoadMode {
 
   async endBeside(): Promise<void> {
     await Promise.all([this.#client.call('halt', null), this.#sink.call('halt', null)]);
-    await this.#arrival(() => sum(this.#tally.forwardSent) + sum(this.#tally.backwardSent), null);
+    await this.#arrival(
+      () => sum(this.#tally.forwardSent) + sum(this.#tally.backwardSent),
+      () => {},
+    );
     await this.#expect('messages');
   }
 
@@ -151,22 +152,19 @@ export class FloodPart implements LoadMode {
     await Promise.all([this.#sink.call('expect', { traffic }), this.#client.call('expect', { traffic })]);
   }
 
-  async #arrival(goal: () => number, onProgress: ((left: number) => void) | null): Promise<void> {
-    let seen = this.#arrived();
-    let seenMs = performance.now();
-    while (seen < goal()) {
-      await Bun.sleep(POLL_MS);
-      const now = this.#arrived();
-      if (now > seen) {
-        seen = now;
-        seenMs = performance.now();
-        onProgress?.(goal() - seen);
-      } else if (performance.now() - seenMs > STALL_MS) {
-        const { losses } = await this.#client.call('report', null);
-        const closed = losses.length === 0 ? 'no circuit was closed' : losses.slice(0, 5).join(', ');
-        throw broken(`${goal() - seen} cells never arrived; ${closed}`, `port ${this.#relay.port}`);
-      }
-    }
+  async #arrival(goal: () => number, onProgress: (left: number) => void): Promise<void> {
+    await untilArrived({
+      count: () => this.#arrived(),
+      goal,
+      onProgress,
+      fault: (left) => this.#broken(left),
+    });
+  }
+
+  async #broken(left: number): Promise<OperatorError> {
+    const { losses } = await this.#client.call('report', null);
+    const closed = losses.length === 0 ? 'no circuit was closed' : losses.slice(0, 5).join(', ');
+    return broken(`${left} cells never arrived; ${closed}`, `port ${this.#relay.port}`);
   }
 }
 

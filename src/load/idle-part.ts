@@ -12,6 +12,7 @@ import {
   NO_PLACES,
   type OpenPlaces,
 } from './plan.ts';
+import { metered } from './progress.ts';
 
 const PROGRESS_MS = 100;
 /** Files that this process needs besides the links. */
@@ -44,14 +45,12 @@ export class IdlePart implements LoadMode {
   async connect(onProgress: (part: number) => void): Promise<OpenPlaces> {
     const { links, addresses, opening } = this.#plan;
     requireFiles(links + OTHER_FILES);
-    const meter = new SharedArrayBuffer(4);
+    const setup = { relay: this.#relay, links, addresses, opening };
     const startMs = performance.now();
-    const timer = setInterval(() => onProgress(new Uint32Array(meter)[0]! / links), PROGRESS_MS);
-    try {
-      await this.#client.call('openIdle', { relay: this.#relay, links, addresses, opening, meter });
-    } finally {
-      clearInterval(timer);
-    }
+    await metered(
+      (meter) => this.#client.call('openIdle', { ...setup, meter }),
+      (opened) => onProgress(opened / links),
+    );
     this.#openSec = (performance.now() - startMs) / 1000;
     return NO_PLACES;
   }

@@ -2,9 +2,8 @@
 import type { Hop } from './client.ts';
 import { EndThread } from './end-thread.ts';
 import type { LinkPlace, LoadCheck, ProbePlan, ProbeReport } from './plan.ts';
+import { metered } from './progress.ts';
 import { sum, Tally } from './tally.ts';
-
-const PROGRESS_MS = 100;
 
 /** Client and sink of a probe. */
 export class ProbePart {
@@ -38,10 +37,11 @@ export class ProbePart {
   async run(onProgress: (part: number) => void): Promise<ProbeReport> {
     const { probes, gapMs } = this.#plan;
     await this.#expect('echo');
-    const meter = new SharedArrayBuffer(4);
-    const timer = setInterval(() => onProgress(new Uint32Array(meter)[0]! / probes), PROGRESS_MS);
     try {
-      const { measured, floor } = await this.#client.call('probe', { probes, gapMs, meter });
+      const { measured, floor } = await metered(
+        (meter) => this.#client.call('probe', { probes, gapMs, meter }),
+        (done) => onProgress(done / probes),
+      );
       const added = {
         p50Us: measured.p50Us - floor.p50Us,
         p90Us: measured.p90Us - floor.p90Us,
@@ -49,7 +49,6 @@ export class ProbePart {
       };
       return { measured, floor, added };
     } finally {
-      clearInterval(timer);
       await this.#expect('messages');
     }
   }
