@@ -289,12 +289,14 @@ describe.skipIf(!needsCTor('test/net/origin'))('in a network of C tors', () => {
     'an IPv6 address that is added while every relay has a link to us is found reachable all the same',
     async () => {
       const node = net.node('plain');
-      await waitUntil('the hop of plain', WAIT_MS, () => {
+      // All that have an IPv6 address themselves.
+      const testers = [...RELAYS, 'ours'];
+      await waitUntil('the hops of plain and of all that could test it', WAIT_MS, () => {
         readHops(net, hops);
-        return hops.has('plain');
+        return ['plain', ...testers].every((name) => hops.has(name));
       });
       expect(hops.get('plain')!.ipv6).toBeNull();
-      for (const name of RELAYS) (await ours.open(path(name, 'plain'))).close();
+      for (const name of testers) (await ours.open(path(name, 'plain'))).close();
       const torrc = join(node.directory, 'torrc');
       writeFileSync(
         torrc,
