@@ -12,35 +12,18 @@ import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { encodeBegin } from '../../src/cell/stream-message.ts';
 import type { ConfluxSet, SetLeg } from '../../src/circuit/conflux.ts';
-import { NO_EXIT } from '../../src/daemon/exit-side.ts';
-import { COUNTER_NAMES } from '../../src/shm/counter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import { CIRC_ID, type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts';
 import type { SimConnection } from './destinations.ts';
-import { audit, auditStep, expectNothingLeft } from './ledger.ts';
+import { ExitScenario, QUEUE_CELLS } from './exit-scenario.ts';
 import { Peer } from './peer.ts';
-import { Quiet } from './quiet.ts';
-import { SimRelay, type SimWorker } from './relay.ts';
-import { auditWaits, expectNoWaits } from './waits.ts';
-import { World } from './world.ts';
+import type { SimWorker } from './relay.ts';
+import { byteAt, bytesAt } from './stream-client.ts';
 
-const AUDIT_EVERY = 64;
 const STEPS = 3000;
 const EARLY_STEPS = 250;
-const REST_STEPS = 600_000;
 /** Legs of a set; the most that a set of a C tor client has is two. */
 const LEGS_MOST = 4;
-/** Most messages of a leg that may wait for a ring. */
-const QUEUE_CELLS = 2500;
-
-/** The byte at a place of a stream. */
-function byteAt(seed: number, at: number): number {
-  return (Math.imul(at + 1, 0x9e3779b1) >>> (seed % 23)) & 0xff;
-}
-
-function bytesFrom(seed: number, at: number, length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => byteAt(seed, at + i));
-}
 
 /** A stream and its destination. */
 class Exchange {
@@ -133,38 +116,38 @@ interface ExitSide {
   received: number;
 }
 
-export class ConfluxScenario {
-  readonly world: World;
-  readonly relay: SimRelay;
+/** What only a peer's fault is counted as. */
+const FAULTS = [
+  'circuit_unexpected_sendme',
+  'circuit_sendme_wrong_tag',
+  'circuit_relay_malformed',
+  'conflux_bad_sequence',
+  'conflux_sequence_back',
+  'conflux_data_loss',
+  'conflux_early_message',
+  'conflux_twice_refused',
+  'conflux_too_many_legs',
+  'conflux_queue_full',
+  'joint_queue_full',
+] as const;
+
+export class ConfluxScenario extends ExitScenario {
   readonly parties: Party[] = [];
-  private readonly peers: Peer[] = [];
+  protected readonly faults = FAULTS;
   private readonly stalled: { stalled: boolean }[] = [];
-  private readonly log: string[] = [];
-  private seen = 0;
-  private holding = true;
 
   constructor(seed: number) {
-    const draw = new World(seed).prng;
-    this.world = new World(seed, {
-      capacityBytes: 2000 + draw.below(60_000),
-      chunkBytes: 100 + draw.below(20_000),
-      shortWrites: draw.below(3) * 0.3,
-      lateData: draw.below(2) * 0.2,
-      brokenWrites: draw.below(2) * 0.5,
-      idleDrains: draw.below(2) * 0.02,
-    });
     const listed = Array.from({ length: 32 }, (_, n) => ({
       rsaId: new Uint8Array(20).fill(n + 1),
       ipv4: { host: Uint8Array.of(203, 0, 113, n + 1), port: 1 },
       ipv6: null,
     }));
-    this.relay = new SimRelay(this.world, {
-      host: Uint8Array.of(198, 51, 100, 1),
+    super(seed, (draw) => ({
       workers: 2 + draw.below(2),
       ringSlots: draw.pick([4, 8, 16, 128]),
       relayIndex: new RelayIndex(RelayIndex.create(listed)),
-      options: { circQueueCellsMax: QUEUE_CELLS, exit: { ...NO_EXIT, rules: [], ipv6Exit: true } },
-    });
+    }));
+    const { draw } = this;
     const parties = 1 + draw.below(4);
     for (let i = 0; i < parties; i++) this.join(i, 1 + draw.below(LEGS_MOST));
   }
@@ -229,24 +212,7 @@ export class ConfluxScenario {
     }
   }
 
-  private note(text: string): void {
-    this.log.push(`step ${this.world.steps}: ${text}`);
-  }
-
-  /** Play it to its end. @throws Error when something is wrong */
-  run(): void {
-    try {
-      this.play();
-    } catch (error) {
-      const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      const { seed, steps } = this.world;
-      throw new Error(`seed ${seed}, step ${steps}: ${why}\n${this.log.slice(-30).join('\n')}`, {
-        cause: error,
-      });
-    }
-  }
-
-  private play(): void {
+  protected play(): void {
     const { prng } = this.world;
     const mischiefs = prng.below(6);
     // While legs are being linked, too.
@@ -260,10 +226,6 @@ export class ConfluxScenario {
       this.step(i);
     }
     for (const one of this.stalled.splice(0)) one.stalled = false;
-    this.comeToRest();
-    expectNoWaits(this.relay);
-    this.judge();
-    this.leave();
   }
 
   private begin(party: Party): void {
@@ -285,7 +247,7 @@ export class ConfluxScenario {
     const most = this.holding ? 1 + prng.below(20_000) : 50_000;
     const up = Math.min(most, one.upload - one.uploaded);
     if (up > 0 && one.stream.isOpen && client.waits < 200) {
-      client.upload(one.id, bytesFrom(one.seed + 7, one.uploaded, up));
+      client.upload(one.id, bytesAt(one.seed + 7, one.uploaded, up));
       one.uploaded += up;
     }
     if (connection === null || connection.ended) return;
@@ -295,48 +257,30 @@ export class ConfluxScenario {
     const down = Math.min(most, one.download - one.said);
     if (down <= 0 || connection.ended) return;
     one.said += down;
-    connection.say(bytesFrom(one.seed, one.said - down, down));
+    connection.say(bytesAt(one.seed, one.said - down, down));
   }
 
-  private step(i: number): void {
-    const { world } = this;
-    world.step();
-    world.nowMs += world.prng.pick([0.01, 0.05, 1]);
-    this.claim();
+  protected check(): void {
     this.follow();
     for (const { exchanges } of this.parties) for (const one of exchanges) one.check();
-    let touched = false;
-    for (const worker of this.relay.workers) if (this.look(worker, i)) touched = true;
-    if (touched) auditWaits(this.relay);
   }
 
-  /** Hold a worker's books against each other, if it did anything. Returns whether it did. */
-  private look(worker: SimWorker, i: number): boolean {
-    if (!worker.touched || !worker.alive) return false;
-    worker.touched = false;
-    if (i % AUDIT_EVERY === 0) audit(worker);
-    else auditStep(worker);
+  protected override look(worker: SimWorker): void {
     let legs = 0;
     for (const { client } of this.parties) legs += client.legs.length;
     for (const port of worker.data.plane.ports) {
       if (port !== null && port.jointCount > QUEUE_CELLS * legs + 4 * legs)
         throw new Error(`${port.jointCount} joint messages wait for a ring`);
     }
-    return true;
   }
 
-  /** Learn which stream each new connection is for. */
-  private claim(): void {
-    const { connections } = this.relay.destinations;
-    for (; this.seen < connections.length; this.seen++) {
-      const connection = connections[this.seen]!;
-      const { host, port } = connection.request;
-      const party = this.parties[Number(host.split('.')[3]) - 1]!;
-      const one = party.exchanges.find(({ id }) => id === port - 1000);
-      if (one === undefined || one.connection !== null) throw new Error('a connection that nobody asked for');
-      one.connection = connection;
-      connection.capacity = this.holding ? this.world.prng.below(50_000) : Number.POSITIVE_INFINITY;
-    }
+  protected claim(connection: SimConnection): boolean {
+    const { host, port } = connection.request;
+    const party = this.parties[Number(host.split('.')[3]) - 1]!;
+    const one = party.exchanges.find(({ id }) => id === port - 1000);
+    if (one === undefined || one.connection !== null) return false;
+    one.connection = connection;
+    return true;
   }
 
   /** Break something, and say whom it may have hurt. */
@@ -395,19 +339,7 @@ export class ConfluxScenario {
     }
   }
 
-  /** Nobody holds anything back any more: everything must arrive. */
-  private comeToRest(): void {
-    const { world } = this;
-    this.holding = false;
-    const quiet = new Quiet(world, [this.relay]);
-    for (let i = 0; i < REST_STEPS && !quiet.isReached(); i++) {
-      if (i % 20 === 0) this.letGo();
-      this.step(i);
-      if (i % 20 === 19) world.nowMs += 40;
-    }
-  }
-
-  private letGo(): void {
+  protected letGo(): void {
     for (const party of this.parties) {
       if (party.isOver) continue;
       for (const one of party.exchanges) {
@@ -419,7 +351,7 @@ export class ConfluxScenario {
   }
 
   /** What nobody hurt is done, and what is over is over at both ends. */
-  private judge(): void {
+  protected judge(): void {
     for (const party of this.parties) {
       for (const [{ isOver }, { home, set, leg }] of party.exits) {
         if (!home.alive) continue;
@@ -433,43 +365,4 @@ export class ConfluxScenario {
       if (undone.length > 0) throw new Error(`stuck: ${undone.map(({ told }) => told).join('; ')}`);
     }
   }
-
-  private leave(): void {
-    const { world, relay } = this;
-    for (const peer of this.peers) peer.wire.reset();
-    world.pass(20_000);
-    for (const { alive, data } of relay.workers) {
-      if (!alive) continue;
-      const { desk, table } = data.edge;
-      const { homes, legs, registry, heldBytes } = data.plane.conflux;
-      const left = [table.count, desk.sockets, desk.buffers.lent, homes.size, homes.remoteCount];
-      left.push(homes.localCount, legs.tokens, registry.size, registry.heldCount, heldBytes);
-      if (left.some((count) => count !== 0)) throw new Error(`left: ${left.join(', ')}`);
-    }
-    expectNothingLeft(relay);
-    for (const name of FAULTS) {
-      if (relay.count(name) !== 0) throw new Error(`an honest client was found at fault: ${name}`);
-    }
-  }
-
-  /** What happened, to be compared. */
-  get told(): readonly number[] {
-    const { steps, delivered, nowMs } = this.world;
-    return [steps, delivered, nowMs, ...COUNTER_NAMES.map((name) => this.relay.count(name))];
-  }
 }
-
-/** What only a peer's fault is counted as. */
-const FAULTS = [
-  'circuit_unexpected_sendme',
-  'circuit_sendme_wrong_tag',
-  'circuit_relay_malformed',
-  'conflux_bad_sequence',
-  'conflux_sequence_back',
-  'conflux_data_loss',
-  'conflux_early_message',
-  'conflux_twice_refused',
-  'conflux_too_many_legs',
-  'conflux_queue_full',
-  'joint_queue_full',
-] as const;

@@ -25,6 +25,7 @@ import { SimRelay, type SimWorker } from './relay.ts';
 import { Terminal } from './terminal.ts';
 import { attend, type Circuit, Client } from './traffic.ts';
 import { auditWaits, expectNoWaits } from './waits.ts';
+import { drawFaults } from './wire.ts';
 import { World } from './world.ts';
 
 const AUDIT_EVERY = 64;
@@ -100,14 +101,7 @@ export class Scenario {
 
   constructor(seed: number) {
     const draw = new World(seed).prng;
-    this.world = new World(seed, {
-      capacityBytes: 600 + draw.below(8000),
-      chunkBytes: 1 + draw.below(4000),
-      shortWrites: draw.below(3) * 0.3,
-      lateData: draw.below(2) * 0.2,
-      brokenWrites: draw.below(2) * 0.5,
-      idleDrains: draw.below(2) * 0.02,
-    });
+    this.world = new World(seed, drawFaults(draw, 600 + draw.below(8000), 1 + draw.below(4000)));
     const { world } = this;
     const { prng } = world;
     const options = drawOptions(draw);

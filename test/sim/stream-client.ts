@@ -34,7 +34,7 @@ export function byteAt(seed: number, at: number): number {
   return (Math.imul(at ^ (seed << 4), 0x9e3779b1) >>> 13) & 0xff;
 }
 
-function bytesAt(seed: number, at: number, length: number): Uint8Array {
+export function bytesAt(seed: number, at: number, length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => byteAt(seed, at + i));
 }
 

@@ -6,22 +6,13 @@
  * the books of the worker after every step that touched it; and in the end, when nothing is held back any more, that
  * everything has arrived and nothing is left.
  */
-
-import { NO_EXIT } from '../../src/daemon/exit-side.ts';
-import { COUNTER_NAMES } from '../../src/shm/counter.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import type { SimConnection } from './destinations.ts';
-import { audit, auditStep, expectNothingLeft } from './ledger.ts';
+import { ExitScenario } from './exit-scenario.ts';
 import { Peer, type TakenCell } from './peer.ts';
-import { Quiet } from './quiet.ts';
-import { SimRelay, type SimWorker } from './relay.ts';
 import { byteAt, type SimStream, StreamClient } from './stream-client.ts';
-import { auditWaits, expectNoWaits } from './waits.ts';
-import { World } from './world.ts';
 
-const AUDIT_EVERY = 64;
 const STEPS = 1500;
-const REST_STEPS = 400_000;
 const PREV_ID = new Uint8Array(20).fill(0xbb);
 
 /** A connection and the stream that it belongs to. */
@@ -31,37 +22,16 @@ interface Pair {
   checked: number;
 }
 
-export class StreamScenario {
-  readonly world: World;
-  readonly relay: SimRelay;
+export class StreamScenario extends ExitScenario {
   readonly clients: StreamClient[] = [];
-  private readonly peers: Peer[] = [];
+  protected readonly faults = ['circuit_unexpected_sendme', 'stream_window_exceeded'] as const;
   private readonly pairs: Pair[] = [];
-  private seen = 0;
-  private holding = true;
 
   constructor(seed: number) {
-    const draw = new World(seed).prng;
-    this.world = new World(seed, {
-      capacityBytes: 2000 + draw.below(60_000),
-      chunkBytes: 100 + draw.below(20_000),
-      shortWrites: draw.below(3) * 0.3,
-      lateData: draw.below(2) * 0.2,
-      brokenWrites: draw.below(2) * 0.5,
-      idleDrains: draw.below(2) * 0.02,
-    });
-    const { world } = this;
-    this.relay = new SimRelay(world, {
-      host: Uint8Array.of(198, 51, 100, 1),
-      workers: 2,
-      relayIndex: new RelayIndex(
-        RelayIndex.create([
-          { rsaId: PREV_ID, ipv4: { host: Uint8Array.of(203, 0, 113, 9), port: 1 }, ipv6: null },
-        ]),
-      ),
-      options: { circQueueCellsMax: 2500, exit: { ...NO_EXIT, rules: [], ipv6Exit: true } },
-    });
-    const links = 1 + world.prng.below(2);
+    const ipv4 = { host: Uint8Array.of(203, 0, 113, 9), port: 1 };
+    const relayIndex = new RelayIndex(RelayIndex.create([{ rsaId: PREV_ID, ipv4, ipv6: null }]));
+    super(seed, () => ({ workers: 2, relayIndex }));
+    const links = 1 + this.world.prng.below(2);
     for (let i = 0; i < links; i++) this.connect(i);
   }
 
@@ -86,19 +56,8 @@ export class StreamScenario {
     }
   }
 
-  /** Play it to its end. @throws Error when something is wrong */
-  run(): void {
-    try {
-      this.play();
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new Error(`seed ${this.world.seed}, step ${this.world.steps}: ${why}`, { cause: error });
-    }
-  }
-
-  private play(): void {
-    const { world } = this;
-    const { prng } = world;
+  protected play(): void {
+    const { prng } = this.world;
     for (let i = 0; i < STEPS; i++) {
       const client = prng.pick(this.clients);
       if (prng.below(70) === 0) client.begin();
@@ -106,52 +65,28 @@ export class StreamScenario {
       if (this.pairs.length > 0 && prng.below(3) === 0) this.actAt(prng.pick(this.pairs));
       this.step(i);
     }
-    this.comeToRest();
-    expectNoWaits(this.relay);
+  }
+
+  protected judge(): void {
     for (const each of this.clients) {
       if (each.destroyed) throw new Error('a circuit was closed');
       for (const stream of each.streams.values()) {
         if (!stream.ended) throw new Error(`stream ${stream.id} is stuck: ${tell(stream)}`);
       }
     }
-    this.leave();
   }
 
-  private step(i: number): void {
-    const { world } = this;
-    world.step();
-    world.nowMs += world.prng.pick([0.01, 0.05, 1]);
-    this.claim();
-    this.checkDestinations();
-    let touched = false;
-    for (const worker of this.relay.workers) if (this.look(worker, i)) touched = true;
-    if (touched) auditWaits(this.relay);
-  }
-
-  /** Hold a worker's books against each other, if it did anything. Returns whether it did. */
-  private look(worker: SimWorker, i: number): boolean {
-    if (!worker.touched) return false;
-    worker.touched = false;
-    if (i % AUDIT_EVERY === 0) audit(worker);
-    else auditStep(worker);
+  /** It waits to be accepted, or is not. */
+  protected claim(connection: SimConnection): boolean {
+    const stream = this.clients.map((client) => client.claim(connection)).find((found) => found !== null);
+    if (stream === undefined || stream === null) return false;
+    stream.connection = connection;
+    this.pairs.push({ connection, stream, checked: 0 });
     return true;
   }
 
-  /** Learn which streams the new connections are for; each waits to be accepted, or is not. */
-  private claim(): void {
-    const { connections } = this.relay.destinations;
-    for (; this.seen < connections.length; this.seen++) {
-      const connection = connections[this.seen]!;
-      const stream = this.clients.map((client) => client.claim(connection)).find((found) => found !== null);
-      if (stream === undefined || stream === null) throw new Error('a connection that nobody asked for');
-      stream.connection = connection;
-      connection.capacity = this.holding ? this.world.prng.below(50_000) : Number.POSITIVE_INFINITY;
-      this.pairs.push({ connection, stream, checked: 0 });
-    }
-  }
-
   /** Bytes at destinations are those that the client sent. */
-  private checkDestinations(): void {
+  protected check(): void {
     for (const pair of this.pairs) {
       const { received } = pair.connection;
       for (; pair.checked < received.length; pair.checked++) {
@@ -208,19 +143,7 @@ export class StreamScenario {
     connection.finish();
   }
 
-  /** Nobody holds anything back any more: everything must arrive. */
-  private comeToRest(): void {
-    const { world } = this;
-    this.holding = false;
-    const quiet = new Quiet(world, [this.relay]);
-    for (let i = 0; i < REST_STEPS && !quiet.isReached(); i++) {
-      if (i % 20 === 0) this.letGo();
-      this.step(i);
-      if (i % 20 === 19) world.nowMs += 40;
-    }
-  }
-
-  private letGo(): void {
+  protected letGo(): void {
     for (const client of this.clients) client.settle();
     for (const { connection, stream } of this.pairs) {
       if (connection.ended || stream.broken) continue;
@@ -232,26 +155,6 @@ export class StreamScenario {
         stream.said === stream.downloadBytes && connection.received.length === stream.uploadBytes;
       if (isDone) this.finish(connection, stream);
     }
-  }
-
-  private leave(): void {
-    const { world, relay } = this;
-    for (const peer of this.peers) peer.wire.reset();
-    world.pass(20_000);
-    for (const { data } of relay.workers) {
-      const { desk, table } = data.edge;
-      const left = [table.count, desk.sockets, desk.incomingBytes, desk.buffers.lent, desk.lingering.length];
-      if (left.some((count) => count !== 0)) throw new Error(`left: ${left.join(', ')}`);
-    }
-    expectNothingLeft(relay);
-    const violations = relay.count('circuit_unexpected_sendme') + relay.count('stream_window_exceeded');
-    if (violations !== 0) throw new Error('an honest client was found at fault');
-  }
-
-  /** What happened, to be compared. */
-  get told(): readonly number[] {
-    const { steps, delivered, nowMs } = this.world;
-    return [steps, delivered, nowMs, ...COUNTER_NAMES.map((name) => this.relay.count(name))];
   }
 }
 

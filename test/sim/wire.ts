@@ -39,6 +39,18 @@ export const GOOD: Faults = {
   idleDrains: 0,
 };
 
+/** Draw what goes wrong with connections that hold so many bytes and deliver chunks of at most so many. */
+export function drawFaults(draw: Chance, capacityBytes: number, chunkBytes: number): Faults {
+  return {
+    capacityBytes,
+    chunkBytes,
+    shortWrites: draw.below(3) * 0.3,
+    lateData: draw.below(2) * 0.2,
+    brokenWrites: draw.below(2) * 0.5,
+    idleDrains: draw.below(2) * 0.02,
+  };
+}
+
 /** Draws numbers for the connections. */
 export interface Chance {
   float(): number;
