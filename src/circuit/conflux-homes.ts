@@ -22,6 +22,13 @@ import type { Ask } from './registry.ts';
 import type { JointSender } from './ring-port.ts';
 
 const WORKERS_MAX = 2 ** 16;
+/**
+ * What was sent on a leg so long before it ended has arrived, as far as anyone can tell. C tor's exit lets a set go on
+ * whose leg ends with less DATA on its way than a SENDME acknowledges, or with none but a CONNECTED, END or XON. If that
+ * is lost, its client waits for the number for as long as the set lives: none of the streams goes on, and none ends. A
+ * set that ends can be begun anew.
+ */
+export const ARRIVED_MS = 5000;
 
 /** A set and what its home keeps beside. */
 export class HomeSet {
@@ -42,6 +49,8 @@ export abstract class HomeLeg implements LegPort {
   /** What the circuit comes over: OVER_CLIENT, OVER_LISTED. */
   readonly over: number;
   leg: SetLeg | null = null;
+  /** When something was sent on it last. */
+  sentMs = Number.NEGATIVE_INFINITY;
 
   constructor(home: HomeSet, over: number) {
     this.home = home;
@@ -72,10 +81,12 @@ class LocalLeg extends HomeLeg {
   }
 
   send(command: number, streamId: number, data: Uint8Array): boolean {
+    this.sentMs = this.plane.nowMs;
     return this.end.send(this.row, command, streamId, data);
   }
 
   sendBodies(bodies: Uint8Array, count: number): boolean {
+    this.sentMs = this.plane.nowMs;
     return this.end.sendBodies(this.row, bodies, count);
   }
 
@@ -244,6 +255,7 @@ export class ConfluxHomes {
       const heldMax = plane.options.confluxHeldBytesMax;
       if (!set.receive(leg, command, streamId, data, plane.nowMs, heldMax)) {
         plane.counters.add(Counter.conflux_reordered, 1);
+        if (set.hasLost) this.tear(set);
         return;
       }
       this.hub.streams.onSetMessage(from.home, from, command, streamId, data);
@@ -293,13 +305,19 @@ export class ConfluxHomes {
     const { set } = from.home;
     if (from instanceof RemoteLeg) this.remote.delete(from.worker + from.token * WORKERS_MAX);
     if (from.leg === null) return;
-    if (set.leave(from.leg, inFlight)) {
-      // With others left, something was lost that they cannot bring.
-      if (set.legs.length > 0) this.plane.counters.add(Counter.conflux_sets_torn, 1);
-      set.close(DestroyReason.FINISHED);
+    const isUnderWay = inFlight || this.plane.nowMs - from.sentMs < ARRIVED_MS;
+    if (set.leave(from.leg, isUnderWay) || set.hasLost) {
+      this.tear(set);
     } else if (!set.closed) {
       this.hub.streams.onSetRoom(from.home);
     }
+  }
+
+  /** End a set that a leg took something of along. */
+  private tear(set: ConfluxSet): void {
+    // With others left, something was lost that they cannot bring.
+    if (set.legs.length > 0) this.plane.counters.add(Counter.conflux_sets_torn, 1);
+    set.close(DestroyReason.FINISHED);
   }
 
   /** A leg's circuit on another worker ended; DATA that was on its way there is lost. */
@@ -335,6 +353,7 @@ export class ConfluxHomes {
   }
 
   private putRemote(to: RemoteLeg, bytes: Uint8Array, at: number): boolean {
+    to.sentMs = this.plane.nowMs;
     if (to.waitingJoints >= this.plane.options.circQueueCellsMax) {
       this.plane.counters.add(Counter.joint_queue_full, 1);
       to.home.set.close(DestroyReason.RESOURCELIMIT);

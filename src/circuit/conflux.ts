@@ -315,17 +315,25 @@ export class ConfluxSet {
   /**
    * A leg is gone. Returns whether the set has to go with it, as what was under way on that leg is lost; then the
    * caller closes it.
-   * @param inFlight a SENDME or more of DATA was sent on it and not acknowledged
+   * @param isUnderWay what was sent on it may not have arrived
    */
-  leave(leg: SetLeg, inFlight: boolean): boolean {
+  leave(leg: SetLeg, isUnderWay: boolean): boolean {
     const at = this.legs.indexOf(leg);
     if (at < 0 || this.closed) return false;
     this.legs.splice(at, 1);
     if (leg.waiting.length > 0) this.orphans.push(leg);
-    if (this.legs.length === 0 || inFlight || leg === this.current) return true;
+    if (this.legs.length === 0 || isUnderWay || leg === this.current) return true;
     let mostRecv = 0;
     for (const other of this.legs) mostRecv = Math.max(mostRecv, other.lastSeqRecv);
     return this.lastSeqSent < leg.lastSeqSent || mostRecv < leg.lastSeqRecv;
+  }
+
+  /**
+   * Whether the next message in order can come no more: all legs are past its number, so it went with one that is gone.
+   * C tor does not look, and goes on to wait.
+   */
+  get hasLost(): boolean {
+    return this.legs.length > 0 && this.legs.every(({ lastSeqRecv }) => lastSeqRecv > this.delivered);
   }
 
   /** End all legs and forget what waits. */

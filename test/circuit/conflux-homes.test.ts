@@ -1,12 +1,14 @@
 /** Sets at home: what ends them, and what they hold. */
 import { describe, expect, test } from 'bun:test';
+import { Command } from '../../src/cell/command.ts';
 import { encodeConfluxSwitch } from '../../src/cell/conflux.ts';
 import { DestroyReason, EndReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { type LegPort, WAITING_BYTES } from '../../src/circuit/conflux.ts';
+import { ARRIVED_MS } from '../../src/circuit/conflux-homes.ts';
 import { Malformed } from '../../src/fault.ts';
 import { Memory } from '../../src/shm/memory-ledger.ts';
-import { type ConfluxClient, ConfluxRig } from './conflux-rig.ts';
+import { type ClientLeg, type ConfluxClient, ConfluxRig } from './conflux-rig.ts';
 
 const NOTHING = new Uint8Array(0);
 
@@ -98,6 +100,7 @@ test.each([
       [local!.rttUs, remote!.rttUs] = [here, there];
       rig.download(0, 3);
     }
+    rig.world.pass(ARRIVED_MS + 200);
     const { token, sent } = remote!.port as LegPort & { readonly token: number; readonly sent: number };
     expect(sent).toBe(3);
     homes.onGone(1, token, false, sent - lost);
@@ -105,6 +108,89 @@ test.each([
     expect(rig.count('conflux_sets_torn')).toBe(ends ? 1 : 0);
   },
 );
+
+describe('a leg that ends when another sends by now', () => {
+  function endFromClient(rig: ConfluxRig, { circuit }: ClientLeg): void {
+    circuit.peer.send(circuit.circId, Command.DESTROY, Uint8Array.of(0));
+    rig.settle();
+  }
+
+  /** Two legs of a set at home on worker 0; the second, which sent the first messages, ends after a while. */
+  function endAfter(worker: number, ms: number, say: (rig: ConfluxRig) => void) {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    client.join(0);
+    const second = client.join(worker);
+    const { set } = [...rig.plane(0).conflux.homes.sets][0]!;
+    const [first, other] = set.legs;
+    [first!.rttUs, other!.rttUs] = [2, 1];
+    say(rig);
+    [first!.rttUs, other!.rttUs] = [1, 2];
+    rig.download(0, 1);
+    rig.world.pass(ms);
+    endFromClient(rig, second);
+    return { rig, client, set };
+  }
+
+  const WORKERS = [0, 1] as const;
+  const say3 = (rig: ConfluxRig) => rig.download(0, 3);
+  const sayEnd = (rig: ConfluxRig) => {
+    [...rig.plane(0).conflux.homes.sets][0]!.set.send(RelayCommand.END, 1, Uint8Array.of(EndReason.DONE));
+    rig.settle();
+  };
+
+  test.each(WORKERS)('takes the set along that may wait for what it sent, on worker %d', (worker) => {
+    for (const say of [say3, sayEnd]) {
+      const { rig, client, set } = endAfter(worker, ARRIVED_MS / 2, say);
+      expect(set.closed).toBe(true);
+      expect(client.legs[0]!.destroyed).toBe(DestroyReason.FINISHED);
+      expect(rig.count('conflux_sets_torn')).toBe(1);
+      rig.expectNothing();
+    }
+  });
+
+  test.each(WORKERS)('takes nothing along once that has arrived, on worker %d', (worker) => {
+    for (const say of [say3, sayEnd]) {
+      const { rig, client, set } = endAfter(worker, ARRIVED_MS + 100, say);
+      expect(set.closed).toBe(false);
+      expect(client.legs[0]!.destroyed).toBe(-1);
+      expect(rig.count('conflux_sets_torn')).toBe(0);
+      rig.download(0, 2);
+      expect(client.came.length).toBe(say === say3 ? 6 : 4);
+    }
+  });
+
+  test.each(WORKERS)('takes the set along that waits for what it brought no more, on worker %d', (worker) => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    const first = client.join(0);
+    const second = client.join(worker);
+    const { set } = [...rig.plane(0).conflux.homes.sets][0]!;
+    first.circuit.say(RelayCommand.CONFLUX_SWITCH, 0, encodeConfluxSwitch(1));
+    first.circuit.say(RelayCommand.DATA, 1, NOTHING);
+    rig.settle();
+    expect(set.closed).toBe(false);
+    endFromClient(rig, second);
+    expect(set.closed).toBe(true);
+    expect(first.destroyed).toBe(DestroyReason.FINISHED);
+    expect(rig.count('conflux_sets_torn')).toBe(1);
+    rig.expectNothing();
+  });
+
+  test('takes the set along when what follows it comes later', () => {
+    const rig = new ConfluxRig();
+    const client = rig.client();
+    const first = client.join(0);
+    endFromClient(rig, client.join(1));
+    expect(first.destroyed).toBe(-1);
+    first.circuit.say(RelayCommand.CONFLUX_SWITCH, 0, encodeConfluxSwitch(1));
+    first.circuit.say(RelayCommand.DATA, 1, NOTHING);
+    rig.settle();
+    expect(first.destroyed).toBe(DestroyReason.FINISHED);
+    expect(rig.count('conflux_sets_torn')).toBe(1);
+    rig.expectNothing();
+  });
+});
 
 test('a leg elsewhere that ends before its home has answered is in no set', () => {
   const rig = new ConfluxRig();

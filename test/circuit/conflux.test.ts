@@ -382,6 +382,32 @@ describe('a leg', () => {
     expect(rig.set.heldBytes).toBe(0);
   });
 
+  test('that leaves with what nobody else can bring has lost it', () => {
+    const rig = new Rig([100, 200, 300]);
+    rig.data(0, 1);
+    // 2 is on its way on the first leg, and 3 comes on the second; the third may bring 2, for all that is known.
+    rig.set.onSwitch(rig.legs[1]!, 2);
+    rig.data(1, 3);
+    expect(rig.set.hasLost).toBe(false);
+    expect(rig.set.leave(rig.legs[0]!, false)).toBe(false);
+    expect(rig.set.hasLost).toBe(false);
+    rig.set.onSwitch(rig.legs[2]!, 3);
+    rig.data(2, 4);
+    expect(rig.set.hasLost).toBe(true);
+  });
+
+  test('that leaves what it brought has lost nothing', () => {
+    const rig = new Rig([100, 200]);
+    rig.data(0, 1);
+    rig.set.onSwitch(rig.legs[1]!, 1);
+    rig.data(1, 2);
+    expect(rig.set.leave(rig.legs[0]!, false)).toBe(false);
+    expect(rig.set.hasLost).toBe(false);
+    expect(rig.data(1, 3)).toEqual([3]);
+    rig.set.close(DestroyReason.FINISHED);
+    expect(rig.set.hasLost).toBe(false);
+  });
+
   test('leaves once', () => {
     const rig = new Rig([100, 200]);
     expect(rig.set.leave(rig.legs[1]!, false)).toBe(false);

@@ -12,6 +12,7 @@ import { DestroyReason } from '../../src/cell/reason.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
 import { encodeBegin } from '../../src/cell/stream-message.ts';
 import type { ConfluxSet, SetLeg } from '../../src/circuit/conflux.ts';
+import { ARRIVED_MS } from '../../src/circuit/conflux-homes.ts';
 import { RelayIndex } from '../../src/shm/relay-index.ts';
 import { CIRC_ID, type ClientStream, ExitClient, type ExitLeg } from './conflux-client.ts';
 import type { SimConnection } from './destinations.ts';
@@ -84,7 +85,7 @@ class Party {
   readonly exchanges: Exchange[] = [];
   /** Something was done to it that may end its set. */
   excused = false;
-  /** Legs were ended: that ends the set, or loses nothing, or loses what neither end can know of. */
+  /** Legs were ended: that ends the set, or loses nothing, or loses what neither end can know of (`expectNoneMissed`). */
   lostLegs = false;
   /** The exit's side of each leg that was linked, and of those that left what they had come to. */
   readonly exits = new Map<ExitLeg, ExitSide>();
@@ -114,6 +115,9 @@ interface ExitSide {
   readonly leg: SetLeg;
   sent: number;
   received: number;
+  /** When it sent last, and when it was in its set last. */
+  sentMs: number;
+  seenMs: number;
 }
 
 /** What only a peer's fault is counted as. */
@@ -196,16 +200,21 @@ export class ConfluxScenario extends ExitScenario {
       const home = workers[circuit.home]!;
       const { homes } = home.data.plane.conflux;
       const side = circuit.home === worker ? homes.localOf(circuit) : homes.remoteOf(worker, circuit.token);
-      return side === null ? null : { home, set: side.home.set, leg: side.leg!, sent: 0, received: 0 };
+      return side === null
+        ? null
+        : { home, set: side.home.set, leg: side.leg!, sent: 0, received: 0, sentMs: 0, seenMs: 0 };
     }
     return null;
   }
 
   /** Note how far legs have come, as long as they are in their sets. */
   private follow(): void {
+    const { nowMs } = this.world;
     for (const { exits } of this.parties) {
       for (const side of exits.values()) {
         if (!side.set.legs.includes(side.leg)) continue;
+        side.seenMs = nowMs;
+        if (side.leg.lastSeqSent > side.sent) side.sentMs = nowMs;
         side.sent = side.leg.lastSeqSent;
         side.received = side.leg.lastSeqRecv;
       }
@@ -304,6 +313,8 @@ export class ConfluxScenario extends ExitScenario {
         const resting = party.client.legs.filter(({ isOver, isAtRest }) => !isOver && isAtRest);
         if (!party.client.ready || resting.length === 0) return;
         this.note('a leg ends that nothing is on its way on');
+        // Now and then long after: the set may go on.
+        if (prng.below(3) > 0) this.world.nowMs += ARRIVED_MS + 100;
         party.lostLegs = true;
         prng.pick(resting).destroy();
         return;
@@ -359,10 +370,20 @@ export class ConfluxScenario extends ExitScenario {
         if (isOver && set.legs.includes(leg)) throw new Error('a set was not told that its leg has ended');
       }
       const { client, exchanges, excused, isOver, lostLegs } = party;
+      if (!excused && !isOver) expectNoneMissed(party);
       if (excused || (lostLegs && (isOver || party.hasLost))) continue;
       const undone = exchanges.filter((one) => !one.isDone);
       if (isOver) throw new Error(`a set ended: ${client.legs.map(({ destroyed }) => destroyed)}`);
       if (undone.length > 0) throw new Error(`stuck: ${undone.map(({ told }) => told).join('; ')}`);
     }
+  }
+}
+
+/** A set that lives has missed nothing that the exit can know of. @throws Error when it has */
+function expectNoneMissed({ exits }: Party): void {
+  for (const [{ leg, isOver }, { set, sent, sentMs, seenMs }] of exits) {
+    if (set.hasLost) throw new Error('the exit waits for what nobody can bring');
+    if (isOver && sent > leg!.lastSeqRecv && seenMs - sentMs < ARRIVED_MS)
+      throw new Error('the client waits for what was sent on a leg right before that ended');
   }
 }
