@@ -338,8 +338,12 @@ export class DataPlane {
   workOnHandshakes(turnMs: number): boolean {
     const { plane, slices } = this;
     const { clock, counters, worker } = this.config;
+    // Streams that end here wait as circuits do that are passed on.
     const cells =
-      counters.of(worker, Counter.cells_relayed) + counters.of(worker, Counter.cells_ring_received);
+      counters.of(worker, Counter.cells_relayed) +
+      counters.of(worker, Counter.cells_ring_received) +
+      counters.of(worker, Counter.stream_cells_sent) +
+      counters.of(worker, Counter.exit_bytes_written);
     const nowMs = clock();
     slices.look(cells, nowMs);
     const left = workOnOnions(plane, slices.budgetMs(nowMs - turnMs, nowMs), clock);

@@ -2,6 +2,8 @@
 import { expect, test } from 'bun:test';
 import { Command } from '../../src/cell/command.ts';
 import { RelayCommand } from '../../src/cell/relay-message.ts';
+import { CREATING, OWNED } from '../../src/circuit/circuit-table.ts';
+import { Counter } from '../../src/shm/scoreboard.ts';
 import { filled, ID, Rig } from '../circuit/rig.ts';
 import { OPTIONS } from '../sim/relay.ts';
 
@@ -33,6 +35,31 @@ test('handshakes past their time in one turn are left for the next', () => {
   expect(data.plane.onionQueue.length).toBeGreaterThan(0);
   expect(data.plane.onionQueue.length).toBeLessThan(5);
 });
+
+test.each(['stream_cells_sent', 'exit_bytes_written'] as const)(
+  'streams that end here wait for a few handshakes only, as what is passed on does: %s',
+  (name) => {
+    const rig = new Rig();
+    const { data } = rig.relay.workers[0]!;
+    let calls = 0;
+    Object.defineProperty(rig.world, 'nowMs', { get: () => 1000 + 0.3 * calls++, set: () => {} });
+    /** Handshakes of one slice. */
+    const slice = (): number => {
+      const { onionQueue, table } = data.plane;
+      while (onionQueue.length < 12) {
+        const row = table.alloc(OWNED, CREATING, 0);
+        const generation = table.generation[row]!;
+        const onion = { row, generation, handshakeType: 2, data: filled(84, 1), queuedMs: 1000 };
+        onionQueue.push(onion, false, 1000);
+      }
+      expect(data.workOnHandshakes(1000 + 0.3 * calls)).toBe(true);
+      return 12 - onionQueue.length;
+    };
+    expect(slice()).toBeGreaterThan(4);
+    data.plane.counters.add(Counter[name], 1);
+    expect(slice()).toBeLessThan(3);
+  },
+);
 
 test('new options count from the next cell on', () => {
   const rig = new Rig();
