@@ -55,7 +55,12 @@ export interface AnswerContext {
 
 /** What comes behind the head. */
 export type AnswerContent =
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'bytes';
+      readonly bytes: Uint8Array;
+      /** They are there only as long as someone keeps them, which may be this answer alone by and by. */
+      readonly isKept?: true;
+    }
   /** Documents, to be sent as they lie on the shelf (null), or through a compressor. */
   | {
       readonly kind: 'run';
@@ -339,7 +344,7 @@ function answerMicrodescriptors(
   const keepAs = encoding === 'identity' || ids.length === 1 ? null : `${encoding} ${request.url}`;
   const kept = keepAs === null ? null : context.kept(keepAs);
   if (kept !== null && !context.isBusy(kept.length)) {
-    return succeed(context, headers, { kind: 'bytes', bytes: kept });
+    return succeed(context, headers, { kind: 'bytes', bytes: kept, isKept: true });
   }
   const table = context.shelf.table('microdescriptor');
   const run = runOf(table, rowsOf(table, ids).reverse());

@@ -101,7 +101,7 @@ export class BytesBody implements AnswerBody {
   private readonly owned: boolean;
   private done = 0;
 
-  /** @param owned nobody else holds them */
+  /** @param owned they count as the answer's: it may be the last that holds them */
   constructor(bytes: Uint8Array, owned: boolean) {
     this.bytes = bytes;
     this.owned = owned;

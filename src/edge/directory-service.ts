@@ -370,7 +370,7 @@ export class DirectoryService {
     onReady: (bytes: number) => void,
   ): AnswerBody | null {
     if (content === null) return null;
-    if (content.kind === 'bytes') return new BytesBody(content.bytes, false);
+    if (content.kind === 'bytes') return new BytesBody(content.bytes, content.isKept === true);
     const { run, passage, keepAs } = content;
     if (passage === null) return new RunBody(shelf, run);
     if (passage === 'gunzip' || runBytes(run) > AT_ONCE_BYTES) {

@@ -249,6 +249,22 @@ describe('lists that are asked for again', () => {
     expect(desk.service.heldBytes).toBe(0);
   });
 
+  test('count as long as an answer holds them, also when they are kept no more', async () => {
+    const desk = new DirectoryDesk(documents(1, 1, 2));
+    await ask(desk, 'x-zstd');
+    const { heldBytes } = desk.service;
+    const stream = desk.open();
+    stream.end.take(Buffer.from(`GET ${LIST} HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n`));
+    desk.service.dropKept();
+    // All but what it takes to keep them.
+    expect(stream.end.storedBytes).toBeGreaterThan(1024 + 20);
+    expect(desk.service.heldBytes).toBe(stream.end.storedBytes);
+    expect((await stream.drain()).body).toBe('document 2\ndocument 1\n');
+    expect(desk.service.heldBytes).toBe(0);
+    await ask(desk, 'x-zstd');
+    expect(desk.service.heldBytes).toBe(heldBytes);
+  });
+
   test('stay when something else changed', async () => {
     const block = documents(1, 1, 2);
     const desk = new DirectoryDesk(block);
