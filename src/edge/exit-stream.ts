@@ -320,16 +320,16 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
 
   onData(chunk: Uint8Array): void {
     const mayRead = this.plane.onRead(chunk.length, this.isPrivate);
+    if (!mayRead && (this.pausedBy & PAUSED_BY_BANDWIDTH) === 0) {
+      this.setPaused(PAUSED_BY_BANDWIDTH, true);
+      this.plane.readWaiting.push(this);
+    }
     if (this.isGone) return;
     if (this.incoming === 0) this.incomingSinceMs = this.plane.now();
     this.chunks.push(chunk);
     this.incoming += chunk.length;
     this.chunkBytes += chunk.length + CHUNK_OVERHEAD;
     this.plane.incomingBytes += chunk.length + CHUNK_OVERHEAD;
-    if (!mayRead && (this.pausedBy & PAUSED_BY_BANDWIDTH) === 0) {
-      this.setPaused(PAUSED_BY_BANDWIDTH, true);
-      this.plane.readWaiting.push(this);
-    }
     const waiting = this.incoming + this.chunks.length * CHUNK_OVERHEAD;
     if (waiting >= INCOMING_HIGH) this.setPaused(PAUSED_BY_CLIENT, true);
     this.waker.wake();

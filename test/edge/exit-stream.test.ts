@@ -239,6 +239,25 @@ describe('the end', () => {
     bench.expectLetGo();
   });
 
+  test('while it lingers, what comes waits for bandwidth all the same', () => {
+    const bench = new Bench().open();
+    bench.connection.capacity = 0;
+    bench.stream.take(filled(10, 1));
+    bench.stream.close();
+    bench.turn();
+    bench.mayReadMore = false;
+    bench.connection.say(filled(5, 1));
+    bench.connection.say(filled(5, 1));
+    expect([bench.connection.paused, bench.readWaiting, bench.read]).toEqual([true, [bench.stream], 5]);
+    bench.mayReadMore = true;
+    for (const stream of bench.readWaiting.splice(0)) stream.resumeReading();
+    expect([bench.connection.paused, bench.read, bench.incomingBytes]).toEqual([false, 10, 0]);
+    bench.connection.drain(100);
+    bench.turn();
+    expect(bench.connection.received.length).toBe(10);
+    bench.expectLetGo();
+  });
+
   test('while it lingers the connection may break', () => {
     const bench = new Bench().open();
     bench.connection.capacity = 0;
