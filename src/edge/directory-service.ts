@@ -192,6 +192,8 @@ export class DirectoryService {
   bodyBytes = 0;
   /** Bytes of those who ask: what came of requests, and what it takes to ask. */
   askerBytes = 0;
+  /** Connections of the DirPort. */
+  connections = 0;
   private readonly around: DirectorySurroundings;
   private readonly pool = new CompressorPool(COMPRESSORS_MOST);
   private readonly kept = new AnswerCache(KEPT_BYTES_MOST);

@@ -188,7 +188,7 @@ export class DataPlane {
         dial: config.dial,
         handshake: config.handshake,
         onAddressSeen: config.tellAddressSeen,
-        otherSockets: () => this.edge.desk.sockets,
+        otherSockets: () => this.edge.desk.sockets + this.directory.connections,
       },
       options,
       config.credentials,

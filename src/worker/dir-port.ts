@@ -35,6 +35,8 @@ export interface DirPortSurroundings {
   readonly bandwidth: Bandwidth;
   /** Monotonic milliseconds. */
   readonly clock: () => number;
+  /** Sockets of the worker, ours among them. */
+  readonly sockets: () => number;
 }
 
 /** A listener that can be stopped; connections live on. */
@@ -144,6 +146,7 @@ export class DirPort {
     };
     this.peers.add(peer);
     service.askerBytes += PIECE_BYTES;
+    service.connections++;
     return peer;
   }
 
@@ -152,7 +155,8 @@ export class DirPort {
     if (!this.policy.allows(host, POLICY_PORT)) return Counter.dir_port_refused_policy;
     const most = this.options.testingTorNetwork ? CONNECTIONS_PER_ADDRESS_TESTING : CONNECTIONS_PER_ADDRESS;
     const own = this.byAddress.get(Buffer.from(host).toString('latin1')) ?? 0;
-    if (own >= most || this.peers.size >= CONNECTIONS_MOST) return Counter.dir_port_refused_too_many;
+    const isFull = this.peers.size >= CONNECTIONS_MOST || this.around.sockets() >= this.options.linksMax;
+    if (own >= most || isFull) return Counter.dir_port_refused_too_many;
     return null;
   }
 
@@ -206,6 +210,7 @@ export class DirPort {
     if (peer.retry !== null) clearTimeout(peer.retry);
     peer.stream.close();
     this.around.service.askerBytes -= PIECE_BYTES;
+    this.around.service.connections--;
     const own = this.byAddress.get(peer.key)! - 1;
     if (own > 0) this.byAddress.set(peer.key, own);
     else this.byAddress.delete(peer.key);

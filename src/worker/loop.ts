@@ -159,20 +159,25 @@ export class Loop {
       resolver: this.lookups.resolver,
     });
     for (const pair of letter.rings) this.attach(pair);
-    this.dirPort = new DirPort(
-      {
-        service: this.data.directory,
-        counters: this.counters,
-        bandwidth: new Bandwidth(shared.bandwidth),
-        clock: () => this.clock.read(),
-      },
-      letter.options,
-    );
+    this.dirPort = this.makeDirPort(letter);
     const lent = (kind: PortKind) => letter.listeners.filter((each) => each.kind === kind);
     this.listeners.take(lent('or'), letter.credentials);
     this.dirListeners.take(lent('directory'), letter.credentials);
     this.ticker = setInterval(this.onWake, TICK_MS);
     this.beginBatch();
+  }
+
+  private makeDirPort({ shared, options }: StartLetter): DirPort {
+    return new DirPort(
+      {
+        service: this.data.directory,
+        counters: this.counters,
+        bandwidth: new Bandwidth(shared.bandwidth),
+        clock: () => this.clock.read(),
+        sockets: () => this.links.sockets,
+      },
+      options,
+    );
   }
 
   private wakeOthers(): void {

@@ -61,6 +61,13 @@ test.each(['stream_cells_sent', 'exit_bytes_written'] as const)(
   },
 );
 
+test('connections of the DirPort are sockets, too', () => {
+  const { links, directory } = new Rig().relay.workers[0]!.data;
+  const before = links.sockets;
+  directory.connections += 3;
+  expect(links.sockets).toBe(before + 3);
+});
+
 test('new options count from the next cell on', () => {
   const rig = new Rig();
   const circuit = rig.open();

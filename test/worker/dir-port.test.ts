@@ -21,6 +21,8 @@ const optionsOf = (more: Partial<WorkerOptions> = {}): WorkerOptions => ({
 });
 
 let nowMs = 0;
+/** Those of the worker, of whatever kind. */
+let sockets = 0;
 let port = 0;
 let board: Scoreboard;
 let bandwidth: Bandwidth;
@@ -30,6 +32,7 @@ let undo: (() => void)[] = [];
 
 beforeEach(() => {
   nowMs = 1_000_000;
+  sockets = 0;
   undo = [];
   open(optionsOf());
 });
@@ -59,7 +62,8 @@ function open(options: WorkerOptions): void {
     options.directory,
     block,
   );
-  dirPort = new DirPort({ service, counters: board, bandwidth, clock: () => nowMs }, options);
+  const around = { service, counters: board, bandwidth, clock: () => nowMs, sockets: () => sockets };
+  dirPort = new DirPort(around, options);
   const group = listenTcpGroup({ host: Uint8Array.of(127, 0, 0, 1), port: 0 }, 1);
   if (isFault(group)) throw new Error(group.text);
   port = group.port;
@@ -178,6 +182,20 @@ describe('who may connect', () => {
     expect((await get('/tor/keys/all')).statusLine).toBe('HTTP/1.0 200 OK');
     for (const socket of sockets) socket.destroy();
   });
+});
+
+test('connections count among the sockets of the worker, and take none that it has not', async () => {
+  const one = await open1();
+  await until(() => dirPort.count === 1);
+  expect(service.connections).toBe(1);
+  sockets = OPTIONS.linksMax;
+  expect((await exchange(null)).length).toBe(0);
+  expect(count('dir_port_refused_too_many')).toBe(1);
+  sockets--;
+  expect((await get('/tor/keys/all')).body).toBe('a certificate\n');
+  one.destroy();
+  await until(() => dirPort.count === 0);
+  expect(service.connections).toBe(0);
 });
 
 test('a connection on which nothing moves is closed', async () => {
