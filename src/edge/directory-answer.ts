@@ -46,8 +46,8 @@ export interface AnswerContext {
   /** HTML for the front page; null when there is none. */
   readonly frontPage: Uint8Array | null;
   readonly isBridge: boolean;
-  /** Whether so many bytes are more than we may send now. */
-  readonly isBusy: (bytes: number) => boolean;
+  /** Whether so many bytes are more than we may send now, or so much text more than we may pass through a compressor. */
+  readonly isBusy: (bytes: number, toPass?: number) => boolean;
   /** Bodies that were compressed before, by `AnswerContent.keepAs`. */
   readonly kept: (name: string) => Uint8Array | null;
   readonly count: (counter: number) => void;
@@ -265,7 +265,9 @@ function answerConsensus(
   if (consensus.validAfterSec < request.modifiedSinceSec) {
     return fail(304, 'Not modified', Counter.directory_status_not_modified);
   }
-  if (context.isBusy(runBytes(found.run))) return fail(503, BUSY, Counter.directory_status_busy);
+  const isPassed = found.passage !== null;
+  if (context.isBusy(runBytes(found.run), isPassed ? Number.POSITIVE_INFINITY : 0))
+    return fail(503, BUSY, Counter.directory_status_busy);
   context.count(Counter.directory_status_answered);
   context.count(context.isTunnelled ? Counter.directory_tunnelled_begun : Counter.directory_direct_begun);
   const lifetimeSec = Math.max(0, consensus.freshUntilSec - nowSec);
@@ -352,7 +354,8 @@ function answerMicrodescriptors(
   if (keepAs === null || encoding === 'identity') {
     return answerRun(run, LIFETIMES.microdescriptors, request, context);
   }
-  if (context.isBusy(runBytes(run) / 2)) return refuse(context, 503, BUSY);
+  const bytes = runBytes(run);
+  if (context.isBusy(bytes / 2, bytes)) return refuse(context, 503, BUSY);
   return succeed(context, headers, { kind: 'run', run, passage: encoding, keepAs });
 }
 
@@ -367,7 +370,7 @@ function answerRun(
   const encoding = chooseEncoding(request.encodings);
   const isPlain = encoding === 'identity';
   const bytes = runBytes(run);
-  if (context.isBusy(isPlain ? bytes : bytes / 2)) return refuse(context, 503, BUSY);
+  if (context.isBusy(isPlain ? bytes : bytes / 2, isPlain ? 0 : bytes)) return refuse(context, 503, BUSY);
   const content = { kind: 'run', run, passage: encoding === 'identity' ? null : encoding } as const;
   const length = statesLength && isPlain ? bytes : undefined;
   return succeed(context, { encoding, length, lifetimeSec }, content);

@@ -19,6 +19,8 @@ export type Passage = Compression | 'gunzip';
 export const RUN_WORDS = 3;
 /** Texts up to here are compressed in one call: some 150 microseconds with zstd, 300 with the others. */
 export const AT_ONCE_BYTES = 1 << 16;
+/** The same while all compressors are taken: whoever takes its answer slowly keeps others' lists from nobody. */
+export const AT_ONCE_PRESSED_BYTES = 1 << 18;
 /** What a compressor takes in one piece, and about what it may have ready that nobody took. */
 const PIECE_BYTES = 1 << 16;
 /** Documents are alike, and the lowest level of zstd finds that; zlib's finds nothing. */
@@ -138,11 +140,12 @@ export function runBytes(run: Uint32Array): number {
   return sum;
 }
 
-const scratch = new Uint8Array(AT_ONCE_BYTES);
+let scratch = new Uint8Array(AT_ONCE_BYTES);
 
-/** Compress a run of at most `AT_ONCE_BYTES` in one call. */
+/** Compress a run of at most `AT_ONCE_PRESSED_BYTES` in one call. */
 export function compressAtOnce(shelf: Shelf, run: Uint32Array, encoding: Compression): Uint8Array {
   const source = new RunBody(shelf, run);
+  if (runBytes(run) > scratch.length) scratch = new Uint8Array(AT_ONCE_PRESSED_BYTES);
   const length = source.pull(scratch, 0, scratch.length);
   assert(source.isDone, 'only short runs are compressed at once');
   const text = scratch.subarray(0, length);
@@ -167,7 +170,7 @@ function makeCompressor(passage: Passage) {
 /** The compressors of one worker: how many run, and who waits for one. */
 export class CompressorPool {
   private readonly most: number;
-  private running = 0;
+  private readonly running = new Set<CompressedBody>();
   private readonly waiting: CompressedBody[] = [];
 
   constructor(most: number) {
@@ -176,7 +179,7 @@ export class CompressorPool {
 
   /** Bytes that the running compressors hold, about. */
   get heldBytes(): number {
-    return this.running * COMPRESSOR_BYTES;
+    return this.running.size * COMPRESSOR_BYTES;
   }
 
   /** How many bodies wait for a compressor. */
@@ -184,10 +187,14 @@ export class CompressorPool {
     return this.waiting.length;
   }
 
+  get isFull(): boolean {
+    return this.running.size >= this.most;
+  }
+
   /** True when one may start now; else it is started in its turn. */
   ask(body: CompressedBody): boolean {
-    if (this.running < this.most) {
-      this.running++;
+    if (!this.isFull) {
+      this.running.add(body);
       return true;
     }
     this.waiting.push(body);
@@ -195,18 +202,35 @@ export class CompressorPool {
   }
 
   /** A body is done with its compressor, or waits no more. */
-  leave(body: CompressedBody, wasRunning: boolean): void {
-    if (!wasRunning) {
+  leave(body: CompressedBody): void {
+    if (!this.running.delete(body)) {
       const at = this.waiting.indexOf(body);
       if (at >= 0) this.waiting.splice(at, 1);
       return;
     }
-    this.running--;
     const next = this.waiting.shift();
     if (next === undefined) return;
-    this.running++;
+    this.running.add(next);
     next.start();
   }
+
+  /**
+   * While others wait, once a second: find those whose readers have taken nothing for so many rounds that they keep
+   * their compressors no longer; as many as wait, the longest stuck.
+   */
+  findStuck(roundsMost: number): CompressedBody[] {
+    if (this.waiting.length === 0) return [];
+    const stuck = [...this.running].filter((body) => body.isIdle && ++body.idleRounds >= roundsMost);
+    return stuck.sort((a, b) => b.idleRounds - a.idleRounds).slice(0, this.waiting.length);
+  }
+}
+
+/** What a long run tells of. */
+export interface CompressedEvents {
+  /** So many bytes more can be pulled, or (0) the end was reached. Never within a call. */
+  onReady(bytes: number): void;
+  /** Others want its compressor, which its reader does nothing with: it is to be closed. */
+  onStuck(): void;
 }
 
 /** A long run, compressed (or inflated) piece by piece while it is taken. */
@@ -214,7 +238,9 @@ export class CompressedBody implements AnswerBody {
   private readonly source: RunBody;
   private readonly passage: Passage;
   private readonly pool: CompressorPool;
-  private readonly onReady: (bytes: number) => void;
+  private readonly events: CompressedEvents;
+  /** Rounds in which others waited and nothing of this was taken. */
+  idleRounds = 0;
   private compressor: ReturnType<typeof makeCompressor> | null = null;
   private readonly ready: Uint8Array[] = [];
   private readyBytes = 0;
@@ -222,18 +248,17 @@ export class CompressedBody implements AnswerBody {
   private taken = 0;
   private state: 'waits' | 'feeds' | 'idles' | 'ended' | 'closed' = 'waits';
 
-  /** @param onReady called when so many bytes more can be pulled, or (0) at the end; never within a call */
   constructor(
     shelf: Shelf,
     run: Uint32Array,
     passage: Passage,
     pool: CompressorPool,
-    onReady: (bytes: number) => void,
+    events: CompressedEvents,
   ) {
     this.source = new RunBody(shelf, run);
     this.passage = passage;
     this.pool = pool;
-    this.onReady = onReady;
+    this.events = events;
     if (pool.ask(this)) this.start();
   }
 
@@ -249,6 +274,11 @@ export class CompressedBody implements AnswerBody {
     return this.readyBytes;
   }
 
+  /** It waits for its reader. */
+  get isIdle(): boolean {
+    return this.state === 'idles';
+  }
+
   /** Our turn for a compressor. */
   start(): void {
     const compressor = makeCompressor(this.passage);
@@ -257,13 +287,13 @@ export class CompressedBody implements AnswerBody {
       if (this.state === 'closed') return;
       this.ready.push(piece);
       this.readyBytes += piece.length;
-      this.onReady(piece.length);
+      this.events.onReady(piece.length);
     });
     compressor.on('end', () => {
       if (this.state === 'closed') return;
       this.state = 'ended';
       this.release();
-      this.onReady(0);
+      this.events.onReady(0);
     });
     this.feed();
   }
@@ -298,14 +328,14 @@ export class CompressedBody implements AnswerBody {
       this.taken = 0;
     }
     this.readyBytes -= copied;
+    if (copied > 0) this.idleRounds = 0;
     if (this.state === 'idles' && this.readyBytes < PIECE_BYTES) this.feed();
     return copied;
   }
 
   private release(): void {
-    const { compressor } = this;
     this.compressor = null;
-    this.pool.leave(this, compressor !== null);
+    this.pool.leave(this);
   }
 
   close(): void {
@@ -318,5 +348,10 @@ export class CompressedBody implements AnswerBody {
     this.readyBytes = 0;
     compressor?.destroy();
     if (!ended) this.release();
+  }
+
+  /** See `CompressorPool.findStuck`. */
+  giveUp(): void {
+    this.events.onStuck();
   }
 }

@@ -15,8 +15,10 @@ import { answerRequest, type DirectoryAnswer } from './directory-answer.ts';
 import {
   type AnswerBody,
   AT_ONCE_BYTES,
+  AT_ONCE_PRESSED_BYTES,
   BytesBody,
   CompressedBody,
+  type CompressedEvents,
   CompressorPool,
   compressAtOnce,
   RunBody,
@@ -27,6 +29,9 @@ import {
 const COMPRESSORS_MOST = 32;
 /** Answers that may wait for one; further ones are told that we are busy. */
 const COMPRESSORS_WAITING_MOST = 1024;
+/** While others wait for one, a reader that takes nothing for so long loses its answer. */
+const STUCK_SEC = 15;
+const SWEEP_MS = 1000;
 /** Generations that are kept for answers under way, besides the newest. */
 const OLD_GENERATIONS_MOST = 4;
 /**
@@ -203,6 +208,7 @@ export class DirectoryService {
   /** Requests that wait for the shelf to be filled. */
   private readonly waiting = new Map<Asker, ParsedRequest>();
   private readonly fillingUntilMs: number;
+  private nextSweepMs = 0;
 
   constructor(around: DirectorySurroundings, options: DirectoryOptions, block: ShelfBlock) {
     this.around = around;
@@ -259,8 +265,16 @@ export class DirectoryService {
     this.turn();
   }
 
-  /** The part of a turn: answer those who waited for the shelf, once it is filled or was waited for long enough. */
+  /**
+   * The part of a turn: answer those who waited for the shelf, once it is filled or was waited for long enough, and take
+   * compressors from those who do nothing with them.
+   */
   turn(): void {
+    const nowMs = this.around.nowMs();
+    if (nowMs >= this.nextSweepMs) {
+      this.nextSweepMs = nowMs + SWEEP_MS;
+      for (const body of this.pool.findStuck(STUCK_SEC)) body.giveUp();
+    }
     if (this.waiting.size === 0 || this.isFilling) return;
     const list = [...this.waiting];
     this.waiting.clear();
@@ -346,7 +360,7 @@ export class DirectoryService {
       ownAddresses: around.ownAddresses(),
       frontPage: options.frontPage,
       isBridge: options.isBridge,
-      isBusy: (bytes) => this.isBusy(bytes, asker),
+      isBusy: (bytes, toPass = 0) => this.isBusy(bytes, toPass, asker),
       kept: (name) => this.kept.find(name),
       count: (counter) => around.count(counter, 1),
     });
@@ -354,29 +368,32 @@ export class DirectoryService {
   }
 
   /** As C tor, streams over circuits are not refused for bandwidth: their circuit goes by the limits. */
-  private isBusy(bytes: number, asker: Asker): boolean {
-    if (this.pool.waitingCount >= COMPRESSORS_WAITING_MOST) return true;
+  private isBusy(bytes: number, toPass: number, asker: Asker): boolean {
+    if (toPass > AT_ONCE_PRESSED_BYTES && this.pool.waitingCount >= COMPRESSORS_WAITING_MOST) return true;
     return !asker.isTunnelled && this.around.isBusy(bytes, asker.host);
   }
 
   private reply(answer: DirectoryAnswer, shelf: Shelf, asker: Asker): Reply {
     let reply: Reply | null = null;
-    const body = this.bodyOf(answer, shelf, (bytes) => reply?.onReady(bytes));
+    const body = this.bodyOf(answer, shelf, {
+      onReady: (bytes) => reply?.onReady(bytes),
+      onStuck: () => {
+        this.around.count(Counter.directory_abandoned, 1);
+        reply?.abandon();
+      },
+    });
     reply = new Reply(this, shelf.generation, asker, answer, body);
     return reply;
   }
 
-  private bodyOf(
-    { content }: DirectoryAnswer,
-    shelf: Shelf,
-    onReady: (bytes: number) => void,
-  ): AnswerBody | null {
+  private bodyOf({ content }: DirectoryAnswer, shelf: Shelf, events: CompressedEvents): AnswerBody | null {
     if (content === null) return null;
     if (content.kind === 'bytes') return new BytesBody(content.bytes, content.isKept === true);
     const { run, passage, keepAs } = content;
     if (passage === null) return new RunBody(shelf, run);
-    if (passage === 'gunzip' || runBytes(run) > AT_ONCE_BYTES) {
-      return new CompressedBody(shelf, run, passage, this.pool, onReady);
+    const most = this.pool.isFull ? AT_ONCE_PRESSED_BYTES : AT_ONCE_BYTES;
+    if (passage === 'gunzip' || runBytes(run) > most) {
+      return new CompressedBody(shelf, run, passage, this.pool, events);
     }
     const bytes = compressAtOnce(shelf, run, passage);
     if (keepAs !== undefined) this.kept.keep(keepAs, bytes);

@@ -4,6 +4,7 @@ import { gunzipSync, inflateSync, zstdDecompressSync } from 'node:zlib';
 import {
   type AnswerBody,
   AT_ONCE_BYTES,
+  AT_ONCE_PRESSED_BYTES,
   BytesBody,
   CompressedBody,
   CompressorPool,
@@ -94,10 +95,11 @@ describe.each(['zstd', 'gzip', 'deflate'] as const)('%s', (encoding) => {
     const pool = new CompressorPool(1);
     let woken = (): void => {};
     let ready = 0;
-    const body = new CompressedBody(shelf, run, encoding, pool, (bytes) => {
+    const onReady = (bytes: number): void => {
       ready += bytes;
       woken();
-    });
+    };
+    const body = new CompressedBody(shelf, run, encoding, pool, { onReady, onStuck: () => {} });
     expect(pool.heldBytes).toBeGreaterThan(0);
     const pieces: Buffer[] = [];
     let most = 0;
@@ -120,8 +122,11 @@ describe.each(['zstd', 'gzip', 'deflate'] as const)('%s', (encoding) => {
   });
 });
 
-test('a long run is not compressed at once', () => {
-  const { shelf, run } = shelve([AT_ONCE_BYTES + 1]);
+test('a run of some length is compressed at once only in need, a long one never', () => {
+  const pressed = shelve([AT_ONCE_PRESSED_BYTES]);
+  const compressed = Uint8Array.from(compressAtOnce(pressed.shelf, pressed.run, 'zstd'));
+  expect(Buffer.from(zstdDecompressSync(compressed)).equals(pressed.text)).toBe(true);
+  const { shelf, run } = shelve([AT_ONCE_PRESSED_BYTES + 1]);
   expect(() => compressAtOnce(shelf, run, 'zstd')).toThrow(Bug);
 });
 
@@ -130,11 +135,12 @@ test('who finds no compressor waits for one, in turn, and may leave', async () =
   const pool = new CompressorPool(1);
   const done: number[] = [];
   const make = (number: number): CompressedBody => {
-    const body: CompressedBody = new CompressedBody(shelf, run, 'zstd', pool, () => {
+    const onReady = (): void => {
       const piece = new Uint8Array(1 << 20);
       if (body.pull(piece, 0, piece.length) === 0 && body.isDone) done.push(number);
       if (body.isDone && !done.includes(number)) done.push(number);
-    });
+    };
+    const body = new CompressedBody(shelf, run, 'zstd', pool, { onReady, onStuck: () => {} });
     return body;
   };
   const bodies = [1, 2, 3, 4].map(make);
@@ -148,11 +154,35 @@ test('who finds no compressor waits for one, in turn, and may leave', async () =
   expect(text.length).toBeGreaterThan(AT_ONCE_BYTES);
 });
 
+test('whose reader takes nothing while others wait is found stuck, and only then', async () => {
+  const { shelf, run } = shelve(new Array(200).fill(2000));
+  const pool = new CompressorPool(2);
+  const stuck: string[] = [];
+  const make = (name: string): CompressedBody =>
+    new CompressedBody(shelf, run, 'zstd', pool, { onReady: () => {}, onStuck: () => stuck.push(name) });
+  const slow = make('slow');
+  const reader = make('reader');
+  while (!slow.isIdle || !reader.isIdle) await Bun.sleep(1);
+  for (let round = 0; round < 5; round++) expect(pool.findStuck(3)).toEqual([]);
+  const waiting = make('waiting');
+  expect(pool.findStuck(3)).toEqual([]);
+  expect(pool.findStuck(3)).toEqual([]);
+  expect(reader.pull(new Uint8Array(10), 0, 10)).toBe(10);
+  expect(pool.findStuck(3)).toEqual([slow]);
+  slow.giveUp();
+  expect(stuck).toEqual(['slow']);
+  slow.close();
+  expect(pool.waitingCount).toBe(0);
+  while (!waiting.isIdle) await Bun.sleep(1);
+  for (const body of [reader, waiting]) body.close();
+  expect(pool.heldBytes).toBe(0);
+});
+
 test('a body that is closed while it is compressed frees its compressor and never calls back', async () => {
   const { shelf, run } = shelve(new Array(200).fill(2000));
   const pool = new CompressorPool(2);
   let calls = 0;
-  const body = new CompressedBody(shelf, run, 'gzip', pool, () => calls++);
+  const body = new CompressedBody(shelf, run, 'gzip', pool, { onReady: () => calls++, onStuck: () => {} });
   while (calls === 0) await Bun.sleep(1);
   body.close();
   const before = calls;

@@ -1,5 +1,6 @@
 /** A worker's directory: answers keep the generation that they began with, and not for ever. */
 import { describe, expect, test } from 'bun:test';
+import { EndReason } from '../../src/cell/reason.ts';
 import { Bug } from '../../src/fault.ts';
 import { emptyShelf } from '../../src/shm/shelf.ts';
 import { DirectoryDesk, type OpenStream, takeApart } from './directory-desk.ts';
@@ -101,16 +102,57 @@ describe('memory', () => {
   });
 
   test('when too many wait for a compressor, further requests are told that we are busy', async () => {
-    const desk = new DirectoryDesk(shelf(1, 'x'.repeat(100_000)));
+    const long = Buffer.alloc(300_000, 'x').toString();
+    const desk = new DirectoryDesk(
+      new ShelfFixture()
+        .put('microdescriptor', keyOf(1, 32), long)
+        .put('microdescriptor', keyOf(2, 32), 'y'.repeat(100_000))
+        .block(),
+    );
     const request = Buffer.from(`GET ${MICRODESCRIPTORS} HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n`);
     const streams = Array.from({ length: 32 + 1024 }, () => desk.open());
     for (const stream of streams) stream.end.take(request);
     const refused = await desk.ask(request.toString());
     expect(refused.statusLine).toBe('HTTP/1.0 503 Directory busy, try again later');
+    // Who needs none is none the worse for it.
+    expect((await desk.get(MICRODESCRIPTORS)).body).toBe(long);
+    const shorter = `/tor/micro/d/${Buffer.from(keyOf(2, 32)).toString('base64').replace('=', '')}`;
+    for (const accepted of ['x-zstd', 'gzip', 'deflate']) {
+      expect((await desk.get(shorter, [`Accept-Encoding: ${accepted}`])).body).toBe('y'.repeat(100_000));
+    }
     for (const stream of streams) stream.end.close();
     expect(desk.service.heldBytes).toBe(0);
-    expect((await desk.ask(request.toString())).body).toBe('x'.repeat(100_000));
+    expect((await desk.ask(request.toString())).body).toBe(long);
   });
+});
+
+test('who takes nothing of a long answer while others wait for a compressor loses it', async () => {
+  const text = Array.from({ length: 60_000 }, (_, i) => `line ${(i * 2654435761) % 2 ** 32}\n`).join('');
+  const desk = new DirectoryDesk(shelf(1, text));
+  const request = `GET ${MICRODESCRIPTORS} HTTP/1.0\r\nAccept-Encoding: x-zstd\r\n\r\n`;
+  const stuck = Array.from({ length: 32 }, () => desk.open());
+  for (const stream of stuck) stream.end.take(Buffer.from(request));
+  // Each has more ready than is made ahead of its reader.
+  while (desk.service.bodyBytes < 32 * 65_536) await Bun.sleep(5);
+  const served = [desk.ask(request), desk.ask(request)];
+  for (let sec = 0; sec < 14; sec++) {
+    desk.nowMs += 1000;
+    desk.service.turn();
+    // One goes on, as slowly as it likes.
+    stuck[0]!.pull();
+  }
+  expect(desk.count('directory_abandoned')).toBe(0);
+  for (let sec = 0; sec < 5; sec++) {
+    desk.nowMs += 1000;
+    desk.service.turn();
+  }
+  // As many as others waited.
+  expect(desk.count('directory_abandoned')).toBe(2);
+  const ended = stuck.filter(({ end }) => end.endReason === EndReason.RESOURCELIMIT);
+  expect([ended.length, stuck[0]!.end.endReason]).toEqual([2, 0]);
+  for (const one of served) expect((await one).body).toBe(text);
+  for (const { end } of stuck) end.close();
+  expect(desk.service.heldBytes).toBe(0);
 });
 
 test('options say whether we are a cache', () => {
