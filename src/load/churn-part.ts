@@ -1,7 +1,7 @@
 /** A churn of circuits, driven: one thread for the client, one for the sink. */
 import type { ChurnCount } from './churner.ts';
 import type { Hop } from './client.ts';
-import { EndThread } from './end-thread.ts';
+import { EndPair } from './end-pair.ts';
 import { firstLinks } from './flood-part.ts';
 import type { ChurnPlan, LinkPlace, LoadCheck } from './plan.ts';
 import { metered } from './progress.ts';
@@ -11,8 +11,7 @@ import { Tally } from './tally.ts';
 export class ChurnPart {
   readonly #plan: ChurnPlan;
   readonly #relay: Hop;
-  readonly #client = new EndThread();
-  readonly #sink = new EndThread();
+  readonly #ends = new EndPair();
 
   constructor(plan: ChurnPlan, relay: Hop) {
     this.#plan = plan;
@@ -21,18 +20,18 @@ export class ChurnPart {
 
   async connect(): Promise<{ links: LinkPlace[]; hopPorts: number[] }> {
     const { hops, handshake, links } = this.#plan;
-    const nextHops = await this.#sink.call('startSink', {
+    const nextHops = await this.#ends.sink.call('startSink', {
       tally: Tally.create(1),
       hops: hops === 1 ? 0 : this.#plan.nextHops,
     });
     const setup = { relay: this.#relay, hops, handshake, nextHops };
-    const places = await this.#client.call('startChurner', { setup, links });
+    const places = await this.#ends.client.call('startChurner', { setup, links });
     return { links: places, hopPorts: nextHops.map(({ port }) => port) };
   }
 
   async prepare(choice: readonly number[] | null): Promise<void> {
     const { links, warmUpCircuits } = this.#plan;
-    await this.#client.call('choose', { choice: choice ?? firstLinks(links.connections) });
+    await this.#ends.client.call('choose', { choice: choice ?? firstLinks(links.connections) });
     if (warmUpCircuits > 0) await this.#churn(warmUpCircuits, () => {});
   }
 
@@ -42,24 +41,23 @@ export class ChurnPart {
   }
 
   async stop(): Promise<void> {
-    await this.#client.call('stop', null);
+    await this.#ends.client.call('stop', null);
   }
 
   /** A churn leaves no circuits behind, so that nothing can be out of step. */
   async check(): Promise<LoadCheck> {
-    const { corrupt, losses } = await this.#client.call('report', null);
+    const { corrupt, losses } = await this.#ends.client.call('report', null);
     return { expected: 0, inStep: 0, lost: 0, corrupt, sampled: 0, closed: losses };
   }
 
   close(): void {
-    this.#client.stop();
-    this.#sink.stop();
+    this.#ends.stop();
   }
 
   #churn(circuits: number | null, onProgress: (part: number) => void): Promise<ChurnCount> {
     const { inFlight } = this.#plan;
     return metered(
-      (meter) => this.#client.call('churn', { circuits, inFlight, meter }),
+      (meter) => this.#ends.client.call('churn', { circuits, inFlight, meter }),
       (done) => {
         if (circuits !== null) onProgress(done / circuits);
       },

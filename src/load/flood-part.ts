@@ -2,11 +2,11 @@
 import { CELL_BYTES } from '../cell/cell.ts';
 import type { OperatorError } from '../fault.ts';
 import { broken, type Hop } from './client.ts';
-import { EndThread } from './end-thread.ts';
+import { EndPair } from './end-pair.ts';
 import type { FloodCourse } from './flood.ts';
 import type { FloodPlan, FloodReport, LoadCheck, LoadMode, MeasureHooks, OpenPlaces } from './plan.ts';
 import { untilArrived, untilTrue } from './progress.ts';
-import { sum, Tally } from './tally.ts';
+import { Tally } from './tally.ts';
 
 /** Choose the first of the links. */
 export function firstLinks(connections: number): number[] {
@@ -23,8 +23,7 @@ interface Window {
 export class FloodPart implements LoadMode {
   readonly #plan: FloodPlan;
   readonly #relay: Hop;
-  readonly #client = new EndThread();
-  readonly #sink = new EndThread();
+  readonly #ends = new EndPair();
   readonly #memory: SharedArrayBuffer;
   readonly #tally: Tally;
   #hops: readonly Hop[] = [];
@@ -39,15 +38,19 @@ export class FloodPart implements LoadMode {
 
   async connect(): Promise<OpenPlaces> {
     const { links, route } = this.#plan;
-    this.#hops = await this.#sink.call('startSink', { tally: this.#memory, hops: route.nextHops });
-    const places = await this.#client.call('startClient', { tally: this.#memory, relay: this.#relay, links });
+    this.#hops = await this.#ends.sink.call('startSink', { tally: this.#memory, hops: route.nextHops });
+    const places = await this.#ends.client.call('startClient', {
+      tally: this.#memory,
+      relay: this.#relay,
+      links,
+    });
     return { links: places, probes: [], hopPorts: this.#hops.map(({ port }) => port) };
   }
 
   /** Build the circuits and warm up. */
   async prepare(choice: readonly number[] | null): Promise<void> {
     const { circuits, links, route, warmUpBytes } = this.#plan;
-    await this.#client.call('build', {
+    await this.#ends.client.call('build', {
       choice: choice ?? firstLinks(links.connections),
       circuits,
       hops: this.#hops,
@@ -56,7 +59,7 @@ export class FloodPart implements LoadMode {
     });
     // A circuit that only made the relay dial must be gone before the sink sends on what it knows.
     await untilTrue(
-      async () => (await this.#sink.call('known', null)) === circuits,
+      async () => (await this.#ends.sink.call('known', null)) === circuits,
       () => broken('circuits are missing at the sink', 'the load'),
     );
     if (warmUpBytes > 0) await this.#pump(warmUpBytes, null);
@@ -68,46 +71,35 @@ export class FloodPart implements LoadMode {
 
   /** Flood until `endBeside`. */
   async beginBeside(): Promise<void> {
-    await this.#expect('flood');
+    await this.#ends.expect('flood');
     await this.#start(null);
   }
 
   /** Look at the clock and at what has arrived. */
   look(): Window {
-    return { sinceMs: performance.now(), arrived: this.#arrived() };
+    return { sinceMs: performance.now(), arrived: this.#tally.received };
   }
 
   /** What arrived since. */
   since(window: Window): FloodReport {
-    return reportOf(this.#arrived() - window.arrived, (performance.now() - window.sinceMs) / 1000);
+    return reportOf(this.#tally.received - window.arrived, (performance.now() - window.sinceMs) / 1000);
   }
 
   async endBeside(): Promise<void> {
-    await Promise.all([this.#client.call('halt', null), this.#sink.call('halt', null)]);
+    await Promise.all([this.#ends.client.call('halt', null), this.#ends.sink.call('halt', null)]);
     await this.#arrival(
-      () => sum(this.#tally.forwardSent) + sum(this.#tally.backwardSent),
+      () => this.#tally.sent,
       () => {},
     );
-    await this.#expect('messages');
+    await this.#ends.expect('messages');
   }
 
-  async check(): Promise<LoadCheck> {
-    const inStep = await this.#client.call('verify', null);
-    const reports = [await this.#client.call('report', null), await this.#sink.call('report', null)];
-    const { forwardSent, backwardSent } = this.#tally;
-    return {
-      expected: this.#plan.circuits,
-      inStep,
-      lost: sum(forwardSent) + sum(backwardSent) - this.#arrived(),
-      corrupt: reports.reduce((total, { corrupt }) => total + corrupt, 0),
-      sampled: reports.reduce((total, { sampled }) => total + sampled, 0),
-      closed: reports.flatMap(({ losses }) => losses),
-    };
+  check(): Promise<LoadCheck> {
+    return this.#ends.check(this.#plan.circuits, this.#tally);
   }
 
   close(): void {
-    this.#client.stop();
-    this.#sink.stop();
+    this.#ends.stop();
   }
 
   async #pump(bytes: number, hooks: MeasureHooks | null): Promise<FloodReport> {
@@ -115,8 +107,8 @@ export class FloodPart implements LoadMode {
     const ways = this.#ways();
     const cells = Math.max(1, Math.round(bytes / CELL_BYTES / circuits / ways));
     const moved = cells * circuits * ways;
-    await this.#expect('flood');
-    const goal = this.#arrived() + moved;
+    await this.#ends.expect('flood');
+    const goal = this.#tally.received + moved;
     hooks?.begin();
     const startMs = performance.now();
     await this.#start(cells);
@@ -126,7 +118,7 @@ export class FloodPart implements LoadMode {
     );
     const seconds = (performance.now() - startMs) / 1000;
     hooks?.end();
-    await this.#expect('messages');
+    await this.#ends.expect('messages');
     return reportOf(moved, seconds);
   }
 
@@ -139,22 +131,14 @@ export class FloodPart implements LoadMode {
     const cellsPerSec = bytesPerSec === null ? null : bytesPerSec / CELL_BYTES / this.#ways();
     const course: FloodCourse = { cells, window, burst, cellsPerSec };
     const going: Promise<null>[] = [];
-    if (direction !== 'forward') going.push(this.#sink.call('flood', course));
-    if (direction !== 'backward') going.push(this.#client.call('flood', course));
+    if (direction !== 'forward') going.push(this.#ends.sink.call('flood', course));
+    if (direction !== 'backward') going.push(this.#ends.client.call('flood', course));
     await Promise.all(going);
-  }
-
-  #arrived(): number {
-    return sum(this.#tally.forwardReceived) + sum(this.#tally.backwardReceived);
-  }
-
-  async #expect(traffic: 'flood' | 'messages'): Promise<void> {
-    await Promise.all([this.#sink.call('expect', { traffic }), this.#client.call('expect', { traffic })]);
   }
 
   async #arrival(goal: () => number, onProgress: (left: number) => void): Promise<void> {
     await untilArrived({
-      count: () => this.#arrived(),
+      count: () => this.#tally.received,
       goal,
       onProgress,
       fault: (left) => this.#broken(left),
@@ -162,7 +146,7 @@ export class FloodPart implements LoadMode {
   }
 
   async #broken(left: number): Promise<OperatorError> {
-    const { losses } = await this.#client.call('report', null);
+    const { losses } = await this.#ends.client.call('report', null);
     const closed = losses.length === 0 ? 'no circuit was closed' : losses.slice(0, 5).join(', ');
     return broken(`${left} cells never arrived; ${closed}`, `port ${this.#relay.port}`);
   }

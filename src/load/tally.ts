@@ -31,13 +31,22 @@ export class Tally {
     this.backwardControl = column(5);
   }
 
+  /** Flood cells sent, both ways. */
+  get sent(): number {
+    return sum(this.forwardSent) + sum(this.backwardSent);
+  }
+
+  /** Flood cells received, both ways. */
+  get received(): number {
+    return sum(this.forwardReceived) + sum(this.backwardReceived);
+  }
+
   static create(circuits: number): SharedArrayBuffer {
     return new SharedArrayBuffer(circuits * 4 * COLUMNS);
   }
 }
 
-/** Sum a column. */
-export function sum(column: Uint32Array): number {
+function sum(column: Uint32Array): number {
   let total = 0;
   for (let i = 0; i < column.length; i++) total += column[i]!;
   return total;

@@ -7,8 +7,9 @@
 import { CELL_BYTES } from '../../src/cell/cell.ts';
 import { type Hop, type LoadCircuit, LoadClient } from '../../src/load/client.ts';
 import type { LoadLink } from '../../src/load/link.ts';
+import type { LoadCheck } from '../../src/load/plan.ts';
 import { LoadSink } from '../../src/load/sink.ts';
-import { sum, Tally } from '../../src/load/tally.ts';
+import { Tally } from '../../src/load/tally.ts';
 import { makeTestRelay } from '../channel/credentials.ts';
 
 export interface HonestPlan {
@@ -19,13 +20,7 @@ export interface HonestPlan {
 }
 
 /** How the honest circuits fared. */
-export interface HonestCheck {
-  readonly inStep: number;
-  readonly lost: number;
-  readonly corrupt: number;
-  readonly sampled: number;
-  readonly closed: readonly string[];
-}
+export type HonestCheck = Omit<LoadCheck, 'expected'>;
 
 /** Cells of one circuit and direction that may be under way. */
 const WINDOW = 400;
@@ -96,11 +91,11 @@ export class HonestLoad {
 
   /** Cells that have arrived so far, both ways. */
   get arrived(): number {
-    return sum(this.#tally.forwardReceived) + sum(this.#tally.backwardReceived);
+    return this.#tally.received;
   }
 
   get sent(): number {
-    return sum(this.#tally.forwardSent) + sum(this.#tally.backwardSent);
+    return this.#tally.sent;
   }
 
   /** Measure for so long: bytes of cells that arrive per second. */
