@@ -88,9 +88,9 @@ export class ExitStream implements StreamEnd, ExitSocketEvents {
     this.waker = waker;
   }
 
-  /** Bytes held in both directions. */
+  /** Bytes of what is held in both directions, and of the buffers and chunks that it lies in. */
   get storedBytes(): number {
-    return this.chunkBytes + this.heldBytes;
+    return this.chunkBytes + this.buffers.length * EXIT_BUFFER_BYTES;
   }
 
   /** Since when the first of them has waited, or the one before it went; plus infinity when none waits. */

@@ -200,6 +200,24 @@ describe('bytes of the destination', () => {
   });
 });
 
+test('what is held for either side counts with the buffers and chunks that it lies in', () => {
+  const bench = new Bench().open();
+  const pooled = (): number => bench.buffers.heldBytes - bench.buffers.idleBytes + bench.incomingBytes;
+  bench.connection.capacity = 0;
+  bench.stream.take(Uint8Array.of(1));
+  bench.turn();
+  expect([bench.stream.heldBytes, bench.stream.storedBytes]).toEqual([1, EXIT_BUFFER_BYTES]);
+  bench.stream.take(filled(EXIT_BUFFER_BYTES, 1));
+  expect(bench.stream.storedBytes).toBe(2 * EXIT_BUFFER_BYTES);
+  bench.connection.say(filled(100, 1));
+  bench.pull(60);
+  expect(bench.stream.storedBytes).toBe(pooled());
+  bench.connection.drain(1e9);
+  bench.turn();
+  bench.pull(40);
+  expect([bench.stream.storedBytes, pooled()]).toEqual([0, 0]);
+});
+
 describe('the end', () => {
   test('comes when all is pulled', () => {
     const bench = new Bench().open();
