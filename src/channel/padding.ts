@@ -86,7 +86,8 @@ export class LinkPadding implements TimerTarget {
   }
 
   private arm(channel: Channel, nowMs: number): void {
-    const lastMs = Math.max(channel.lastReadMs, channel.lastWriteMs);
+    // Of a peer that takes nothing this is long ago; what waits for it is no silence.
+    const lastMs = channel.congested ? nowMs : Math.max(channel.lastReadMs, channel.lastWriteMs);
     channel.paddingDueMs = lastMs + this.draw(channel);
     const atMs = Math.max(channel.paddingDueMs, nowMs + 1);
     this.timers[channel.slot] = this.wheel.schedule(atMs, this, channel.slot);
@@ -100,9 +101,10 @@ export class LinkPadding implements TimerTarget {
     if (channel.legCount === 0) return;
     // Bytes that crossed since the draw pushed the end of silence out.
     const quietSinceMs = Math.max(channel.lastReadMs, channel.lastWriteMs);
-    if (nowMs - quietSinceMs >= this.lowMs(channel) && nowMs >= channel.paddingDueMs) {
+    const isQuiet = nowMs - quietSinceMs >= this.lowMs(channel) && nowMs >= channel.paddingDueMs;
+    if (isQuiet && !channel.congested) {
       this.counters.add(Counter.channel_padding_sent, 1);
-      if (!channel.congested) channel.putControl(PADDING_CELL, 0);
+      channel.putControl(PADDING_CELL, 0);
       channel.lastWriteMs = nowMs;
     }
     this.arm(channel, nowMs);

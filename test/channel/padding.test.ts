@@ -65,6 +65,29 @@ describe('a client link', () => {
     expect(padding(rig)).toBe(0);
   });
 
+  test('whose peer takes nothing gets none, and does not look as if it took some', () => {
+    const rig = new Rig(ON);
+    rig.openTwo();
+    const channel = rig.relay.workers[0]!.data.channels.bySlot.find((each) => each?.isClient)!;
+    rig.world.pass(20_000);
+    padding(rig);
+    const { lastWriteMs } = channel;
+    const sent = rig.count('channel_padding_sent');
+    channel.congested = true;
+    const { delivered } = rig.world;
+    rig.world.pass(100_000);
+    expect([channel.lastWriteMs, rig.count('channel_padding_sent'), padding(rig)]).toEqual([
+      lastWriteMs,
+      sent,
+      0,
+    ]);
+    // Nor does it keep anyone busy.
+    expect(rig.world.delivered).toBe(delivered);
+    channel.congested = false;
+    rig.world.pass(30_000);
+    expect(padding(rig)).toBeGreaterThan(2);
+  });
+
   test('without circuits costs no timers, and is padded again when one crosses', () => {
     const rig = new Rig(ON);
     const first = rig.openTwo();
