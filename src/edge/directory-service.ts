@@ -71,8 +71,6 @@ export interface Asker {
 interface LivingGeneration {
   readonly shelf: Shelf;
   readonly replies: Set<Reply>;
-  /** The block of its microdescriptors' table. */
-  readonly microdescriptors: SharedArrayBuffer;
 }
 
 /** The buffer over whose bytes heads were written last: the same for all streams, and costly to look at anew. */
@@ -214,7 +212,7 @@ export class DirectoryService {
     this.around = around;
     this.options = options;
     const shelf = new Shelf(block);
-    this.newest = { shelf, replies: new Set(), microdescriptors: block.tables.microdescriptor };
+    this.newest = { shelf, replies: new Set() };
     this.living.set(shelf.generation, this.newest);
     this.fillingUntilMs = around.nowMs() + FILLING_MS;
   }
@@ -255,10 +253,11 @@ export class DirectoryService {
     const before = this.newest;
     const shelf = new Shelf(block);
     assert(!this.living.has(shelf.generation), 'shelf: every generation comes once');
-    this.newest = { shelf, replies: new Set(), microdescriptors: block.tables.microdescriptor };
+    this.newest = { shelf, replies: new Set() };
     this.living.set(shelf.generation, this.newest);
     // Whatever is not in a list may have come since, and what was may have gone.
-    if (block.tables.microdescriptor !== before.microdescriptors) this.kept.clear();
+    const known = before.shelf.table('microdescriptor');
+    if (!shelf.table('microdescriptor').hasKeysOf(known)) this.kept.clear();
     if (before.replies.size === 0) this.living.delete(before.shelf.generation);
     while (this.living.size > OLD_GENERATIONS_MOST + 1) this.abandonOldest();
     this.around.onGenerations(this.oldest);

@@ -157,6 +157,11 @@ export class ShelfTable {
     return 0;
   }
 
+  /** Whether another table has the same keys. Tables come in letters, so that their blocks cannot be compared. */
+  hasKeysOf(other: ShelfTable): boolean {
+    return Buffer.compare(this.keys, other.keys) === 0;
+  }
+
   /** A row's key; a view of shared memory. */
   key(row: number): Uint8Array {
     return this.keys.subarray(row * this.keyBytes, (row + 1) * this.keyBytes);

@@ -50,6 +50,20 @@ describe('a table', () => {
     expect(table.find(Uint8Array.of(0, 0, ...key(2, 2)), 2)).toBe(2);
   });
 
+  test('has the keys of another, wherever that has its documents', () => {
+    const tableOf = (...values: number[]): ShelfTable => {
+      const row = (value: number, i: number) => ({
+        key: keyOf(value, 20),
+        extent: { segment: i, offset: value, length: 1 },
+        stampSec: 0,
+      });
+      return new ShelfTable(buildShelfTable(20, values.map(row)));
+    };
+    const table = tableOf(1, 2, 3);
+    const others = [tableOf(3, 1, 2), tableOf(1, 2), tableOf(1, 2, 4), tableOf(1, 2, 3, 4), tableOf()];
+    expect(others.map((other) => table.hasKeysOf(other))).toEqual([true, false, false, false, false]);
+  });
+
   test('an empty one finds nothing', () => {
     expect(new ShelfTable(buildShelfTable(20, [])).find(keyOf(0, 20))).toBe(-1);
   });
