@@ -83,7 +83,7 @@ export class DirPort {
 
   setOptions(options: WorkerOptions): void {
     const { policy } = options.directory;
-    if (policy !== this.options.directory.policy) this.policy = new ExitPolicy(policy);
+    this.policy = this.policy.createFrom(policy);
     this.options = options;
   }
 
