@@ -66,6 +66,8 @@ export type AnswerContent =
       readonly kind: 'run';
       readonly run: Uint32Array;
       readonly passage: Passage | null;
+      /** Other answers go through the same list. */
+      readonly isShared?: boolean;
       /** The name under which the compressed body may be kept for others; none: it is not worth it. */
       readonly keepAs?: string;
     };
@@ -366,12 +368,14 @@ function answerRun(
   request: ParsedRequest,
   context: AnswerContext,
   statesLength = false,
+  isShared = false,
 ): DirectoryAnswer {
   const encoding = chooseEncoding(request.encodings);
   const isPlain = encoding === 'identity';
   const bytes = runBytes(run);
   if (context.isBusy(isPlain ? bytes : bytes / 2, isPlain ? 0 : bytes)) return refuse(context, 503, BUSY);
-  const content = { kind: 'run', run, passage: encoding === 'identity' ? null : encoding } as const;
+  const passage = encoding === 'identity' ? null : encoding;
+  const content = { kind: 'run', run, passage, isShared } as const;
   const length = statesLength && isPlain ? bytes : undefined;
   return succeed(context, { encoding, length, lifetimeSec }, content);
 }
@@ -399,7 +403,7 @@ function answerDescriptors(
     const run = runOfAll(table, nowSec);
     return run.length === 0
       ? refuse(context, 404, 'Not found')
-      : answerRun(run, LIFETIMES.all, request, context);
+      : answerRun(run, LIFETIMES.all, request, context, false, true);
   }
   const wanted = by === 'authority' ? [shelf.ownId] : ids;
   const rows = rowsOf(table, wanted);

@@ -38,7 +38,7 @@ export interface AnswerBody {
   readonly isDone: boolean;
   /** Whether it reads from the shelf still, so that the generation may not go. */
   readonly pins: boolean;
-  /** Bytes of its own that it holds. */
+  /** Bytes of its own that it holds, to its end. */
   readonly heldBytes: number;
   close(): void;
 }
@@ -47,13 +47,18 @@ export interface AnswerBody {
 export class RunBody implements AnswerBody {
   private readonly shelf: Shelf;
   private readonly run: Uint32Array;
+  readonly heldBytes: number;
   private document = 0;
   private done = 0;
 
-  /** @param run three words for each document, from an `Extent`; read, not changed */
-  constructor(shelf: Shelf, run: Uint32Array) {
+  /**
+   * @param run three words for each document, from an `Extent`; read, not changed
+   * @param ownBytes those of the run that nobody else holds
+   */
+  constructor(shelf: Shelf, run: Uint32Array, ownBytes = 0) {
     this.shelf = shelf;
     this.run = run;
+    this.heldBytes = ownBytes;
     this.skipEmpty();
   }
 
@@ -63,10 +68,6 @@ export class RunBody implements AnswerBody {
 
   get pins(): boolean {
     return !this.isDone;
-  }
-
-  get heldBytes(): number {
-    return 0;
   }
 
   pull(bytes: Uint8Array, at: number, max: number): number {
@@ -254,8 +255,9 @@ export class CompressedBody implements AnswerBody {
     passage: Passage,
     pool: CompressorPool,
     events: CompressedEvents,
+    ownBytes = 0,
   ) {
-    this.source = new RunBody(shelf, run);
+    this.source = new RunBody(shelf, run, ownBytes);
     this.passage = passage;
     this.pool = pool;
     this.events = events;
@@ -271,7 +273,7 @@ export class CompressedBody implements AnswerBody {
   }
 
   get heldBytes(): number {
-    return this.readyBytes;
+    return this.readyBytes + this.source.heldBytes;
   }
 
   /** It waits for its reader. */

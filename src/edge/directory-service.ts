@@ -388,11 +388,12 @@ export class DirectoryService {
   private bodyOf({ content }: DirectoryAnswer, shelf: Shelf, events: CompressedEvents): AnswerBody | null {
     if (content === null) return null;
     if (content.kind === 'bytes') return new BytesBody(content.bytes, content.isKept === true);
-    const { run, passage, keepAs } = content;
-    if (passage === null) return new RunBody(shelf, run);
+    const { run, passage, keepAs, isShared = false } = content;
+    const ownBytes = isShared ? 0 : run.byteLength;
+    if (passage === null) return new RunBody(shelf, run, ownBytes);
     const most = this.pool.isFull ? AT_ONCE_PRESSED_BYTES : AT_ONCE_BYTES;
     if (passage === 'gunzip' || runBytes(run) > most) {
-      return new CompressedBody(shelf, run, passage, this.pool, events);
+      return new CompressedBody(shelf, run, passage, this.pool, events, ownBytes);
     }
     const bytes = compressAtOnce(shelf, run, passage);
     if (keepAs !== undefined) this.kept.keep(keepAs, bytes);

@@ -86,6 +86,29 @@ describe('memory', () => {
     expect(desk.service.heldBytes).toBe(0);
   });
 
+  test('of the list that an answer goes through is counted, unless all share it', async () => {
+    const fixture = new ShelfFixture();
+    const ids = Array.from({ length: 100 }, (_, i) => keyOf(i, 32));
+    for (const id of ids) fixture.put('microdescriptor', id, 'x'.repeat(1000));
+    for (const id of ids) fixture.put('serverByIdentity', id.subarray(0, 20), 'y'.repeat(1000));
+    const desk = new DirectoryDesk(fixture.block());
+    const names = ids.map((id) => Buffer.from(id).toString('base64').replace('=', '')).join('-');
+    const idle = desk.open().end.storedBytes;
+    for (const [path, bytes] of [
+      [`/tor/micro/d/${names}`, 100 * 12],
+      ['/tor/server/all', 0],
+    ] as const) {
+      for (const accepted of ['identity', 'x-zstd']) {
+        const before = desk.service.heldBytes;
+        const stream = desk.open();
+        stream.end.take(Buffer.from(`GET ${path} HTTP/1.0\r\nAccept-Encoding: ${accepted}\r\n\r\n`));
+        expect(stream.end.storedBytes).toBe(idle + bytes);
+        await stream.drain();
+        expect(desk.service.heldBytes).toBe(before);
+      }
+    }
+  });
+
   test('of long ones stays small, and comes back when they end or are dropped', async () => {
     const text = Array.from({ length: 40_000 }, (_, i) => `line ${(i * 2654435761) % 2 ** 32}\n`).join('');
     const desk = new DirectoryDesk(shelf(1, text));
