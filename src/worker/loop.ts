@@ -80,6 +80,8 @@ export class Loop {
     },
   );
   private armed = false;
+  /** Something was left to do behind the part of a turn that would have done it. */
+  private wanted = false;
   private flushTimer: ReturnType<typeof setTimeout> | null = null;
   /** Runs while a link waits for bandwidth. */
   private refillTimer: ReturnType<typeof setTimeout> | null = null;
@@ -194,6 +196,7 @@ export class Loop {
 
   /** Start or join the current turn. Returns its time. */
   beginBatch(): number {
+    this.wanted = true;
     if (!this.armed) {
       this.armed = true;
       this.plane.nowMs = this.clock.read();
@@ -206,6 +209,8 @@ export class Loop {
     const turnMs = this.plane.nowMs;
     this.lookups.tick();
     let left = this.data.work();
+    // From here on a flush may let streams go on, and a write may end a link: that is for another turn.
+    this.wanted = false;
     this.flush();
     this.data.publishRings();
     this.listeners.nextTurn();
@@ -218,7 +223,8 @@ export class Loop {
     this.armed = false;
     this.armRefill();
     // A write may have ended a channel, whose circuits' DESTROYs are then staged on others.
-    if (left || (this.flushTimer === null && this.data.scheduler.dirtyCount > 0)) this.beginBatch();
+    const isDirty = this.flushTimer === null && this.data.scheduler.dirtyCount > 0;
+    if (left || this.wanted || isDirty) this.beginBatch();
     else this.sleep();
   }
 
