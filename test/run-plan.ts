@@ -65,10 +65,13 @@ export function planTests(files: readonly string[]): Stage[] {
     .filter((stage) => stage.length > 0);
 }
 
-/** Whether a job of this stage that failed is worth a run alone: a network test that others ran beside. */
+/**
+ * Whether a job of this stage that failed is worth a run alone: what others ran beside and may have kept waiting. What a
+ * seed or chance found is true at once.
+ */
 export function mayRunAgain({ name }: Job, stage: Stage): boolean {
   const beside = stage.reduce((sum, { jobs, lanes }) => sum + Math.min(lanes, jobs.length), 0);
-  return name.startsWith('net/') && beside > 1;
+  return beside > 1 && !/^(sim\/|fuzz$)/.test(name);
 }
 
 /** A process for each file of a folder. */

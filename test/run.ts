@@ -5,8 +5,8 @@
  * What a process prints is held back until it ends, and printed whole; the last lines are the sum of all. A process
  * without an end is killed. SIGINT and SIGTERM end all processes.
  *
- * A network test that failed beside others runs once more, alone: a dozen C tors that get little of two cores miss
- * votes and hold cells back. Both runs are printed, and the sum names it; one that fails twice has failed.
+ * What failed beside others runs once more, alone, unless a seed or chance found it: a dozen C tors that get little of
+ * two cores miss votes and hold cells back. Both runs are printed, and the sum names it; what fails twice has failed.
  */
 import { join } from 'node:path';
 import type { Subprocess } from 'bun';
