@@ -17,7 +17,7 @@ import {
 import { makeTestRelay } from '../channel/credentials.ts';
 import { type CTor, orPortOf, QUIET_RELAY, startCTor } from './c-tor.ts';
 import { freePorts } from './free-ports.ts';
-import { needsCTor } from './network.ts';
+import { needsCTor, waitUntil } from './network.ts';
 import { RelayProcess } from './relay-process.ts';
 import { TestCircuit } from './test-circuit.ts';
 import { dialTestLink } from './test-link.ts';
@@ -101,6 +101,13 @@ describe.skipIf(!needsCTor('test/net/exit-messages'))('C tor and ours as exits',
     [closed] = freePorts(1) as [number];
     const exit = ['ExitRelay 1', 'IPv6Exit 1', 'ExitPolicy reject 127.0.0.7:*', 'ExitPolicy accept *:*'];
     await start(exits, [...exit, 'RefuseUnknownExits 0']);
+    // C tor listens a moment before it has made its own policy, and lets nothing out until then.
+    const begin = [say(BEGIN, 5, encodeBegin(`127.0.0.1:${open}`))];
+    await waitUntil(
+      'C tor to let streams out',
+      60_000,
+      async () => (await answers(exits[0]!, begin, true))[0]?.startsWith('CONNECTED') === true,
+    );
     await start(strict, [...exit, 'RefuseUnknownExits 1']);
     await start(middles, ['ExitRelay 0', 'RefuseUnknownExits 0']);
   }, 120_000);
