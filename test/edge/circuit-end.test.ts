@@ -7,28 +7,36 @@ import { PREV } from '../../src/circuit/circuit-table.ts';
 import { filled } from '../circuit/rig.ts';
 import { ExitRig } from './exit-rig.ts';
 
-test('streams stop while their circuit’s queue is full, and go on when it is nearly empty', () => {
+const SAID_BYTES = 480 * RELAY_DATA_MAX;
+
+/** A circuit whose link takes nothing, and a stream on it with more than its queue may hold; `release`: it does again. */
+function makeStalled() {
   const rig = new ExitRig({ cc: false });
   const connection = rig.stream(9);
   const { table } = rig.plane;
   const row = table.kind.findIndex((kind) => kind !== 0);
-  const end = rig.edge.endOf(row);
-  const queued = (): number => table.queueCells[row * 2 + PREV]!;
-  const channel = rig.plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
-
-  // The link takes nothing.
+  const leg = row * 2 + PREV;
+  const channel = rig.plane.channels.bySlot[table.port[leg]!]!;
   rig.prev.wire.stalled = true;
   channel.congested = true;
-  connection.say(filled(480 * RELAY_DATA_MAX, 1));
+  connection.say(filled(SAID_BYTES, 1));
   rig.settle();
-  expect(queued()).toBe(256);
-  expect([end.room(), end.isBlocked, table.lowWatch[row * 2 + PREV]]).toEqual([0, true, 1]);
+  const release = (): void => {
+    rig.prev.wire.stalled = false;
+    channel.drain();
+    rig.settle();
+  };
+  return { rig, connection, table, leg, end: rig.edge.endOf(row), release };
+}
+
+test('streams stop while their circuit’s queue is full, and go on when it is nearly empty', () => {
+  const { rig, connection, table, leg, end, release } = makeStalled();
+  expect(table.queueCells[leg]).toBe(256);
+  expect([end.room(), end.isBlocked, table.lowWatch[leg]]).toEqual([0, true, 1]);
   expect(connection.paused).toBe(true);
 
-  rig.prev.wire.stalled = false;
-  channel.drain();
-  rig.settle();
-  expect(queued()).toBe(0);
+  release();
+  expect(table.queueCells[leg]).toBe(0);
   expect(end.isBlocked).toBe(false);
   let bytes = 0;
   let cells = 0;
@@ -38,31 +46,20 @@ test('streams stop while their circuit’s queue is full, and go on when it is n
     bytes += heard.data.length;
     cells++;
   }
-  expect(bytes).toBe(480 * RELAY_DATA_MAX);
+  expect(bytes).toBe(SAID_BYTES);
   expect(end.flow.room).toBe(1000 - cells);
 });
 
 test('streams go on, too, when the queue was nearly empty and filled a little before their turn', () => {
-  const rig = new ExitRig({ cc: false });
-  const connection = rig.stream(9);
-  const { table } = rig.plane;
-  const row = table.kind.findIndex((kind) => kind !== 0);
-  const end = rig.edge.endOf(row);
-  const channel = rig.plane.channels.bySlot[table.port[row * 2 + PREV]!]!;
-  rig.prev.wire.stalled = true;
-  channel.congested = true;
-  connection.say(filled(480 * RELAY_DATA_MAX, 1));
-  rig.settle();
+  const { rig, table, leg, end, release } = makeStalled();
   // As it is once the queue was down to its low mark, and messages that are no DATA came to it right then.
-  table.lowWatch[row * 2 + PREV] = 0;
-  expect([end.room(), table.lowWatch[row * 2 + PREV]]).toEqual([0, 1]);
+  table.lowWatch[leg] = 0;
+  expect([end.room(), table.lowWatch[leg]]).toEqual([0, 1]);
 
-  rig.prev.wire.stalled = false;
-  channel.drain();
-  rig.settle();
+  release();
   let bytes = 0;
   while (rig.prev.cells.length > 0) bytes += rig.heard().data.length;
-  expect(bytes).toBe(480 * RELAY_DATA_MAX);
+  expect(bytes).toBe(SAID_BYTES);
 });
 
 test('a circuit that closes in the middle of sending ends its streams and nothing else', () => {
